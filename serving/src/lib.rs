@@ -1,1 +1,3 @@
-//! stub
+//! The inference server.
+
+pub mod batch;
