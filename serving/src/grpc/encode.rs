@@ -18,7 +18,7 @@ use crate::protocol::shared_memory::SharedMemory;
 /// # Errors
 /// An output could not be delivered as asked.
 pub fn encode(
-    mut response: InferResponse,
+    response: &mut InferResponse,
     decoded: &Decoded,
     memory: &SharedMemory,
 ) -> Result<ModelInferResponse, InferError> {
@@ -26,7 +26,7 @@ pub fn encode(
     let mut outputs = Vec::with_capacity(tensors.len());
     let mut raw_output_contents = Vec::with_capacity(tensors.len());
     for (index, tensor) in tensors.into_iter().enumerate() {
-        let (tensor, parameters) = match deliver(tensor, decoded.outputs.get(index), &response, memory)? {
+        let (tensor, parameters) = match deliver(tensor, decoded.outputs.get(index), response, memory)? {
             Delivered::Inline(tensor) => (tensor, HashMap::new()),
             Delivered::Shared(tensor, region) => {
                 let parameters = [
@@ -48,7 +48,7 @@ pub fn encode(
     }
     let mut parameters = HashMap::new();
     if decoded.options.decision {
-        let json = serde_json::to_string(&response.judgements)
+        let json = serde_json::to_string(response.judgements.as_ref().map_err(Clone::clone)?)
             .map_err(|error| InferError::new(ErrorKind::Internal, format!("verdicts can't be written as JSON: {error}")))?;
         parameters.insert("takt_decision".to_owned(), parameter(ParameterChoice::StringParam(json)));
     }

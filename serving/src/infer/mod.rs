@@ -27,8 +27,9 @@ pub struct InferResponse {
     pub version: Arc<ServedVersion>,
     /// The outputs asked for, in that order.
     pub outputs: Vec<NamedTensor>,
-    /// One verdict per row, where the version has a decision.
-    pub judgements: Vec<Judgement>,
+    /// One verdict per row, where the version has a decision; or why there is none. A missing verdict never costs a
+    /// client the outputs it asked for.
+    pub judgements: Result<Vec<Judgement>, InferError>,
     /// Ours, unique; feedback refers to it.
     pub prediction: PredictionId,
     /// Time spent in each stage.
@@ -82,9 +83,10 @@ async fn run_on(
         };
     }
     let answer = batcher::wait(&version.batcher, ticket, received, expires, deadline).await?;
-    let judgements = judge(version, &answer.outputs)?;
-    for judgement in &judgements {
-        version.stats.judged(judgement.verdict);
+    let judgements = judge(version, &answer.outputs);
+    match &judgements {
+        Ok(judgements) => judgements.iter().for_each(|judgement| version.stats.judged(judgement.verdict)),
+        Err(error) => tracing::warn!(version = %version.id, %error, "no verdict"),
     }
     let outputs = wanted
         .into_iter()

@@ -28,7 +28,7 @@ pub fn deliver(
     let Some(option) = option else { return Ok(Delivered::Inline(output)) };
     if let Some(k) = option.classification {
         let version = &response.version;
-        let ranked = top_k(&output, k, &version.labels, version.batches())
+        let ranked = top_k(&output, k, version.labels_of(&output.name), version.batches())
             .map_err(|error| InferError::invalid(format!("classification of output '{}': {error}", output.name)))?;
         return Ok(Delivered::Inline(ranked));
     }

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-use takt_artifact::decision::Judge;
-use takt_artifact::{Signature, TensorSpec, VersionDigest};
+use takt_artifact::{Judge, Signature, TensorSpec, VersionDigest};
 use takt_backend::Placement;
 
 use crate::batch::batcher::Batcher;
@@ -60,8 +59,8 @@ pub struct ServedVersion {
     pub signature: Signature,
     /// How it is operated.
     pub config: Arc<ModelConfig>,
-    /// Class names; may be empty.
-    pub labels: Vec<String>,
+    /// Class names of each output, in signature order; empty where it has none.
+    pub labels: Vec<Vec<String>>,
     /// Where it takes encoded images.
     pub image: Option<ImageInput>,
     /// Where it has a decision.
@@ -97,6 +96,13 @@ impl ServedVersion {
             *batch = -1;
         }
         shape
+    }
+
+    /// Class names of that output; empty where it has none.
+    #[must_use]
+    pub fn labels_of(&self, output: &str) -> &[String] {
+        let index = self.signature.outputs.iter().position(|spec| spec.name == output);
+        index.and_then(|index| self.labels.get(index)).map_or(&[], Vec::as_slice)
     }
 
     /// Stops taking requests, lets what waits run, and frees the sessions. Blocks until the threads have ended.
