@@ -4,4 +4,5 @@
 pub mod batch;
 pub mod error;
 pub mod request;
+pub mod state;
 pub mod telemetry;
