@@ -3,14 +3,30 @@
 //! A version is a directory `<model>/<n>/` with `model.onnx`, optional variants and, when it was packaged, a
 //! `manifest.json`. This crate holds the schemas of those files and nothing that runs them.
 
+mod check;
+pub mod choose;
+pub mod damage;
 pub mod datatype;
 pub mod decision;
+pub mod digest;
+pub mod fault;
+pub mod judge;
 pub mod manifest;
+pub mod names;
 pub mod preprocess;
+#[cfg(test)]
+mod sample;
 pub mod signature;
+pub mod version;
 
+pub use choose::{Choice, ChooseError, Machine, choose};
+pub use damage::{Damage, VersionError};
 pub use datatype::DataType;
 pub use decision::Decision;
-pub use manifest::Manifest;
+pub use digest::VersionDigest;
+pub use fault::Fault;
+pub use judge::Judge;
+pub use manifest::{Manifest, ManifestErrors, Variant};
 pub use preprocess::Preprocess;
 pub use signature::{Signature, TensorSpec};
+pub use version::{Verified, VersionDir};
