@@ -15,6 +15,8 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 use tower::{Layer, Service};
 
+use super::connections::ConnectionInfo;
+
 /// Bytes in flight of the whole server and their limit.
 #[derive(Debug)]
 pub struct InFlightBytes {
@@ -125,6 +127,10 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let connection = request.extensions().get::<ConnectionInfo>();
+        if let Some(refusal) = connection.and_then(ConnectionInfo::refusal) {
+            return Box::pin(async { Ok(Status::resource_exhausted(refusal).into_http()) });
+        }
         let call = Arc::new(CallBytes { server: Arc::clone(&self.server), messages: Mutex::default() });
         let mut request = request.map(|body| {
             tonic::body::Body::new(MeteredBody { inner: Box::pin(body), prefix: Prefix::default(), call: Arc::clone(&call) })
