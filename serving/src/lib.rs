@@ -1,3 +1,4 @@
 //! The inference server.
 
 pub mod batch;
+pub mod repository;
