@@ -32,7 +32,11 @@ pub(super) fn settle(max: &mut MaxBatch, batch: &mut BatchConfig) -> Vec<Problem
         sizes.sort_unstable();
         sizes.dedup();
     }
-    let largest_named = batch.preferred_sizes.last().max(batch.allowed_sizes.last()).copied();
+    let largest_named = batch
+        .preferred_sizes
+        .last()
+        .max(batch.allowed_sizes.last())
+        .copied();
     if let (MaxBatch::Auto, Some(size)) = (*max, largest_named) {
         *max = MaxBatch::Fixed(size);
     }
@@ -42,7 +46,10 @@ pub(super) fn settle(max: &mut MaxBatch, batch: &mut BatchConfig) -> Vec<Problem
     batch.max_batch_size = largest;
 
     let mut problems = Vec::new();
-    for (key, sizes) in [(Key::PreferredSizes, &batch.preferred_sizes), (Key::AllowedSizes, &batch.allowed_sizes)] {
+    for (key, sizes) in [
+        (Key::PreferredSizes, &batch.preferred_sizes),
+        (Key::AllowedSizes, &batch.allowed_sizes),
+    ] {
         if sizes.iter().any(|size| !(1..=largest).contains(size)) {
             problems.push(Problem {
                 key,
@@ -103,7 +110,9 @@ impl ModelConfig {
     fn declares_full_shapes(&self, signature: &Signature) -> bool {
         self.inputs.iter().any(|declared| {
             let dims = declared.reshape.as_ref().unwrap_or(&declared.dims);
-            signature.input(&declared.name).is_some_and(|spec| spec.shape.len() == dims.len())
+            signature
+                .input(&declared.name)
+                .is_some_and(|spec| spec.shape.len() == dims.len())
         })
     }
 
@@ -178,7 +187,9 @@ mod tests {
 
     #[test]
     fn batching_a_model_of_fixed_batch_is_refused_with_its_shapes() {
-        let faults = config(MaxBatch::Fixed(4)).batching(&signature(1)).unwrap_err();
+        let faults = config(MaxBatch::Fixed(4))
+            .batching(&signature(1))
+            .unwrap_err();
         insta::assert_snapshot!(faults, @"model.toml: max_batch_size: found 4, and in the model 'x' has shape [1, 3, 8, 8], 'y' has shape [1, 2], expected a free first dimension (-1) in every input and output of a model that batches; export the model with a dynamic batch dimension, or set max_batch_size = 0");
     }
 
@@ -204,6 +215,9 @@ mod tests {
         };
         let problems = settle(&mut MaxBatch::Fixed(16), &mut batch);
         let keys: Vec<Key> = problems.iter().map(|problem| problem.key).collect();
-        assert_eq!(keys, [Key::PreferredSizes, Key::AllowedSizes, Key::DefaultPriority]);
+        assert_eq!(
+            keys,
+            [Key::PreferredSizes, Key::AllowedSizes, Key::DefaultPriority]
+        );
     }
 }

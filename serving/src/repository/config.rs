@@ -17,8 +17,6 @@ use crate::batch::config::BatchConfig;
 pub const PLATFORM: &str = "onnxruntime_onnx";
 /// What Triton calls the runtime of ONNX models.
 pub const BACKEND: &str = "onnxruntime";
-/// The artefact of a version without manifest.
-pub const MODEL_FILE: &str = "model.onnx";
 
 /// How a model is run.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +42,6 @@ pub struct ModelConfig {
     pub intra_op_threads: Option<NonZeroUsize>,
     /// The variant to serve, instead of the first that fits the machine.
     pub variant: Option<String>,
-    /// The artefact of a version without manifest.
-    pub model_file: String,
     /// Which versions are wanted.
     pub version_policy: VersionPolicy,
     /// What becomes of a version that appears while another serves.
@@ -201,7 +197,6 @@ impl ModelConfig {
             strict: false,
             intra_op_threads: None,
             variant: None,
-            model_file: MODEL_FILE.to_owned(),
             version_policy: VersionPolicy::default(),
             on_new_version: OnNewVersion::default(),
             warmup: Warmup::default(),
@@ -217,8 +212,13 @@ impl ModelConfig {
     /// Names of the classes of an output, for a version without manifest; empty where there are none.
     #[must_use]
     pub fn labels_of(&self, output: &str) -> &[String] {
-        let of_it = |labels: &&OutputLabels| labels.output.as_deref().is_none_or(|name| name == output);
-        self.bare.labels.iter().find(of_it).map_or(&[], |labels| &labels.names)
+        let of_it =
+            |labels: &&OutputLabels| labels.output.as_deref().is_none_or(|name| name == output);
+        self.bare
+            .labels
+            .iter()
+            .find(of_it)
+            .map_or(&[], |labels| &labels.names)
     }
 
     /// A fault of what stands at `key`, found by comparing the configuration with something else.

@@ -56,9 +56,16 @@ impl Fingerprinter {
     }
 
     fn entry(&mut self, name: &str, metadata: &fs::Metadata) {
-        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let modified = modified.map_or(0, |since| since.as_nanos());
-        self.part(&[name.as_bytes(), &metadata.len().to_le_bytes(), &modified.to_le_bytes()]);
+        self.part(&[
+            name.as_bytes(),
+            &metadata.len().to_le_bytes(),
+            &modified.to_le_bytes(),
+        ]);
     }
 
     /// Each part goes in with its length, so that no two lists of parts give the same bytes.
@@ -108,12 +115,18 @@ mod tests {
         let first = of(folder.path());
         assert_eq!(of(folder.path()), first);
 
-        fs::File::open(&file).unwrap().set_modified(SystemTime::now() + Duration::from_secs(1)).unwrap();
+        fs::File::open(&file)
+            .unwrap()
+            .set_modified(SystemTime::now() + Duration::from_secs(1))
+            .unwrap();
         let touched = of(folder.path());
         fs::write(folder.path().join("a"), "").unwrap();
         let added = of(folder.path());
         fs::rename(folder.path().join("a"), folder.path().join("b")).unwrap();
         let renamed = of(folder.path());
-        assert_eq!(std::collections::BTreeSet::from([first, touched, added, renamed]).len(), 4);
+        assert_eq!(
+            std::collections::BTreeSet::from([first, touched, added, renamed]).len(),
+            4
+        );
     }
 }
