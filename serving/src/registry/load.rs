@@ -10,6 +10,7 @@ use takt_artifact::{Choice, Machine, Signature, VersionDir, choose};
 use takt_backend::{Backend, LoadRequest, Placement, Session};
 use tracing::{info, warn};
 
+use super::golden;
 use super::meaning::Meaning;
 use super::version::ServedVersion;
 use crate::batch::batcher::Batcher;
@@ -109,7 +110,6 @@ impl Loader {
     pub fn load(&self, model: &str, found: &FoundVersion, config: &Arc<ModelConfig>) -> Result<ServedVersion, LoadFailure> {
         let begun = Instant::now();
         let dir = VersionDir::open(&found.dir).map_err(|error| LoadFailure::at(Stage::Digest)(error.to_string()))?;
-        crate::repository::agree(config, &dir).map_err(|faults| LoadFailure::at(Stage::Config)(faults.to_string()))?;
         let verified = dir.verify().map_err(|error| LoadFailure::at(Stage::Digest)(error.to_string()))?;
         for name in &verified.unlisted {
             warn!(model, version = found.number, file = name, "file is not listed in the manifest; it is ignored");
@@ -163,20 +163,29 @@ impl Loader {
             backend.load(request).map_err(|error| LoadFailure::at(Stage::Session)(error.to_string()))
         };
         let mut first = session(&request)?;
-        let signature = first.signature().clone();
         let placement = first.placement().clone();
-        check_signature(dir, &signature)?;
+        check_signature(dir, first.signature())?;
+        config
+            .agrees_with(dir.manifest(), dir.variants(), first.signature())
+            .map_err(|faults| LoadFailure::at(Stage::Config)(faults.to_string()))?;
         let batch = config
-            .batching(&signature)
+            .batching(first.signature())
             .map_err(|faults| LoadFailure::at(Stage::Config)(faults.to_string()))?;
         request.batch_sizes = batch_sizes(&batch);
-        check_golden(dir, &choice, first.as_mut(), &signature)?;
-        self.warm(config, &batch, first.as_mut(), &signature)?;
-
         let meaning = Meaning::of(dir, config);
+        let mut signature = config.client_signature(first.signature(), batch.max_batch_size);
         let image = meaning.image_input(&id.model, &signature).map_err(LoadFailure::at(Stage::Config))?;
+        if let Some(image) = &image {
+            image.narrow(&mut signature);
+        }
         let judge = meaning.judge(&signature).map_err(LoadFailure::at(Stage::Config))?;
         let labels = meaning.labels(&signature);
+        let error = golden::check(dir, choice.variant.precision, first.as_mut(), &signature, image.as_ref())
+            .map_err(LoadFailure::at(Stage::Golden))?;
+        if let Some(error) = error {
+            info!(version = %id, max_error = error.absolute, "golden inputs give golden outputs");
+        }
+        self.warm(config, &batch, first.as_mut(), &signature)?;
         let stats = Arc::new(VersionStats::new(batch.max_batch_size));
         let label = format!("model '{}' version {}", id.model, id.version);
         let batcher = Arc::new(Batcher::new(label, batch.clone(), Arc::clone(&stats), Arc::clone(&self.decode)));
@@ -243,6 +252,10 @@ impl Loader {
         if config.warmup == crate::repository::config::Warmup::Off {
             return Ok(());
         }
+        if signature.inputs.iter().any(|spec| spec.shape.iter().skip(1).any(|&dim| dim < 0)) {
+            info!(model = config.name, "not warmed: inputs have free dimensions; name their dims in the configuration");
+            return Ok(());
+        }
         for size in batch_sizes(batch) {
             warm_up(session, signature, size).map_err(|error| {
                 LoadFailure::at(Stage::Warmup)(format!("a run of zeros at batch size {size} failed: {error}"))
@@ -296,15 +309,6 @@ fn check_signature(dir: &VersionDir, runtime: &Signature) -> Result<(), LoadFail
         "the manifest promises {:?}, the model has {runtime:?}; package the version again",
         manifest.signature
     )))
-}
-
-fn check_golden(
-    _dir: &VersionDir,
-    _choice: &Choice,
-    _session: &mut dyn Session,
-    _signature: &Signature,
-) -> Result<(), LoadFailure> {
-    Ok(())
 }
 
 /// Sizes that the session will see: the allowed ones, or all up to the largest.

@@ -2,6 +2,7 @@
 //! what requests see ([`table`]).
 
 pub mod desired;
+pub mod golden;
 pub mod image_input;
 pub mod index;
 pub mod load;

@@ -24,6 +24,17 @@ pub struct ImageInput {
     pub decoder: Arc<dyn ImageDecoder>,
 }
 
+impl ImageInput {
+    /// Fills the free dimensions of the image input: whatever comes, it is made that size.
+    pub fn narrow(&self, signature: &mut Signature) {
+        if let Some(spec) = signature.inputs.get_mut(self.index) {
+            for (dim, have) in spec.shape.iter_mut().skip(1).zip(self.shape) {
+                *dim = have as i64;
+            }
+        }
+    }
+}
+
 /// Turns the rows of one output into verdicts.
 pub struct OutputJudge {
     /// Place of the output in the signature.
