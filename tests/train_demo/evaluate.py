@@ -6,7 +6,7 @@ from images import LABELS
 
 GOOD = [LABELS.index("ok")]
 # Shares of defects and of good parts that may fall on the wrong side outside the uncertain band, on validation.
-ESCAPES, FALSE_REJECTS = 0.005, 0.01
+ESCAPES, FALSE_REJECTS = 0.02, 0.01
 # A defect class below this score is no finding.
 THRESHOLD = 0.5
 

@@ -15,8 +15,9 @@ from images import LABELS, MEAN, SIZE, STD, normalise
 from network import OPSET, to_onnx
 
 SEMVER = "1.0.0"
-# Of golden inputs: a good part and a defect.
-GOLDEN_ROWS = 2
+# Of the golden logits, which are about 10. JPEG decoders differ by up to 2 levels of 255: takt-image against Pillow moved
+# logits by 0.05 in the median of 100 images and by 0.26 at most. Wrong colours, sizes or scales move them by far more.
+GOLDEN_TOLERANCE = {"absolute": 0.3, "relative": 1e-3}
 # Of shipped images per class.
 EXAMPLES = 2
 
@@ -95,7 +96,7 @@ def check_against_onnxruntime(out, images, logits):
 def write_golden(out, split, folder):
     """A good part and a defect: the files' bytes, the tensors they become, and what the graph makes of these."""
     images, labels, rows = split
-    chosen = [next(i for i, label in enumerate(labels) if (label == 0) == good) for good in (True, False)][:GOLDEN_ROWS]
+    chosen = [next(i for i, label in enumerate(labels) if (label == 0) == good) for good in (True, False)]
     inputs = normalise(images[chosen]).numpy()
     tensors = {
         "input.image": inputs,
@@ -104,7 +105,7 @@ def write_golden(out, split, folder):
     for row, index in enumerate(chosen):
         content = (folder / rows[index]["file"]).read_bytes()
         tensors[f"image.image#{row}"] = np.frombuffer(content, np.uint8).copy()
-    save_file(tensors, out / "golden.safetensors", metadata={"takt": json.dumps({"schema": 1})})
+    save_file(tensors, out / "golden.safetensors", metadata={"takt": json.dumps({"schema": 1, "tolerances": {"fp32": GOLDEN_TOLERANCE}})})
 
 
 def copy_examples(rows, arguments):
