@@ -5,4 +5,5 @@ pub mod batch;
 pub mod error;
 pub mod request;
 pub mod state;
+pub mod supervise;
 pub mod telemetry;
