@@ -1,1 +1,21 @@
-//! stub
+//! Types and services of the Open Inference Protocol v2 with its Triton extensions, made from `proto/`.
+//!
+//! They stop at the border of the server (`grpc/`) and of the client: nothing inside speaks protobuf.
+
+/// Package `inference`: the service `GRPCInferenceService` and its messages.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::needless_pass_by_value,
+    clippy::semicolon_if_nothing_returned,
+    clippy::uninlined_format_args,
+    reason = "generated; names are the wire format's, comments are in the .proto files"
+)]
+pub mod inference {
+    tonic::include_proto!("inference");
+}
+
+/// An encoded `google.protobuf.FileDescriptorSet` of everything here, for server reflection and for reading the text
+/// format of `config.pbtxt`.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

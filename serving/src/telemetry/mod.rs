@@ -1,0 +1,3 @@
+//! What the server tells of itself: counters per version, Prometheus families made from them, spans and logs.
+
+pub mod stats;
