@@ -179,6 +179,10 @@ fn image_row(name: &str) -> (&str, usize) {
         .unwrap_or((name, 0))
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "so that map_err takes it as it is"
+)]
 fn form(message: impl ToString) -> DocumentError {
     DocumentError::Form {
         document: NAME,
