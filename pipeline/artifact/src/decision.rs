@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{Fault, choices};
+
 /// What turns the output's numbers into scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -71,4 +73,90 @@ pub struct Judgement {
     pub defect_score: f32,
     /// The verdict.
     pub verdict: Verdict,
+}
+
+impl Decision {
+    /// Everything in which the decision disagrees with the labels, or with the number of classes where that is known.
+    #[must_use]
+    pub fn faults(&self, labels: &[String], classes: Option<usize>) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        match classes {
+            Some(0) => faults.push(Fault::new(
+                "output",
+                "an output without classes",
+                "one number per label",
+                "name the output with one number per label",
+            )),
+            Some(n) if !labels.is_empty() && labels.len() != n => faults.push(Fault::new(
+                "labels",
+                format!("{} labels", labels.len()),
+                format!("{n}, the last dimension of output '{}'", self.output),
+                "give one label per class, in the model's order",
+            )),
+            _ => {}
+        }
+        let known = |name: &String| match (labels, name.parse::<usize>()) {
+            ([], Ok(i)) => classes.is_none_or(|n| i < n) && i.to_string() == *name,
+            ([], Err(_)) => false,
+            (labels, _) => labels.contains(name),
+        };
+        let expected = || match labels {
+            [] => "the index of a class, as there are no labels".to_owned(),
+            labels => format!("one of {}", choices(labels.iter().map(String::as_str))),
+        };
+        if self.good_classes.is_empty() {
+            faults.push(Fault::new(
+                "good_classes",
+                "none",
+                "at least one label that means the part is good",
+                "without one no part could pass; leave out `decision` if the model does not judge parts",
+            ));
+        }
+        for (i, name) in self.good_classes.iter().enumerate() {
+            if !known(name) {
+                faults.push(Fault::new(
+                    format!("good_classes[{i}]"),
+                    format!("'{name}'"),
+                    expected(),
+                    "correct the label",
+                ));
+            }
+        }
+        for (name, &threshold) in &self.thresholds {
+            if !known(name) {
+                faults.push(Fault::new(
+                    format!("thresholds[{name:?}]"),
+                    format!("'{name}'"),
+                    expected(),
+                    "correct the label",
+                ));
+            } else if self.good_classes.contains(name) {
+                faults.push(Fault::new(
+                    format!("thresholds[{name:?}]"),
+                    "a threshold for a good class",
+                    "thresholds for defects only",
+                    "remove it, or use `uncertain` to send doubtful good parts to a person",
+                ));
+            }
+            if !(0.0..=1.0).contains(&threshold) {
+                faults.push(Fault::new(
+                    format!("thresholds[{name:?}]"),
+                    threshold.to_string(),
+                    "a score from 0 to 1",
+                    "thresholds apply after the activation",
+                ));
+            }
+        }
+        if let Some(Band { low, high }) = self.uncertain
+            && !(0.0 <= low && low < high && high <= 1.0)
+        {
+            faults.push(Fault::new(
+                "uncertain",
+                format!("low {low}, high {high}"),
+                "0 <= low < high <= 1",
+                "give the defect scores between which a person should look",
+            ));
+        }
+        faults
+    }
 }

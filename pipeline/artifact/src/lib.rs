@@ -3,14 +3,38 @@
 //! A version is a directory `<model>/<n>/` with `model.onnx`, optional variants and, when it was packaged, a
 //! `manifest.json`. This crate holds the schemas of those files and nothing that runs them.
 
+mod check;
+pub mod choose;
+pub mod damage;
 pub mod datatype;
 pub mod decision;
+pub mod digest;
+pub mod fault;
+pub mod golden;
+pub mod judge;
 pub mod manifest;
+pub mod names;
 pub mod preprocess;
+pub mod profile;
+#[cfg(test)]
+mod sample;
 pub mod signature;
+pub mod tolerance;
+pub mod version;
+pub mod write;
 
+pub use choose::{Choice, ChooseError, Machine, choose};
+pub use damage::{Damage, VersionError};
 pub use datatype::DataType;
 pub use decision::Decision;
-pub use manifest::Manifest;
+pub use digest::VersionDigest;
+pub use fault::Fault;
+pub use golden::Golden;
+pub use judge::Judge;
+pub use manifest::{Manifest, ManifestErrors, Variant};
 pub use preprocess::Preprocess;
+pub use profile::Profile;
 pub use signature::{Signature, TensorSpec};
+pub use tolerance::{Tolerance, Tolerances};
+pub use version::{Verified, VersionDir};
+pub use write::{VersionWriter, WriteError};

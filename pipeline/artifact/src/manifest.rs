@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{self, Document, DocumentError, Fault};
 use crate::{Decision, Preprocess, Signature};
 
 /// Schema number that this code reads and writes.
@@ -105,4 +106,44 @@ pub struct FileDigest {
     pub sha256: String,
     /// Length in bytes.
     pub bytes: u64,
+}
+
+/// Why a manifest was not accepted; its faults of meaning come all at once.
+pub type ManifestErrors = DocumentError;
+
+impl Manifest {
+    /// File name in the version directory.
+    pub const FILE: &'static str = "manifest.json";
+
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    /// A newer or missing schema, then the first fault of form, then all faults of meaning together.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestErrors> {
+        fault::read(bytes)
+    }
+
+    /// Everything about it that does not make sense.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        crate::check::manifest(self)
+    }
+
+    /// As `manifest.json`: pretty JSON in the order of the fields, with a newline at the end. The same manifest gives
+    /// the same bytes, hence the same version digest.
+    ///
+    /// # Errors
+    /// Its faults, so that what is written can be read.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestErrors> {
+        fault::write(self)
+    }
+}
+
+impl Document for Manifest {
+    const NAME: &'static str = Self::FILE;
+    const SCHEMA: u32 = SCHEMA;
+
+    fn faults(&self) -> Vec<Fault> {
+        self.faults()
+    }
 }

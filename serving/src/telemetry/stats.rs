@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::{Histogram, HistogramOpts};
+use takt_artifact::decision::Verdict;
 
 use crate::batch::queue::CloseReason;
 use crate::error::ErrorKind;
@@ -95,6 +96,8 @@ pub struct VersionStats {
     closed: [AtomicU64; CloseReason::ALL.len()],
     /// Images that could not be decoded.
     pub undecodable: AtomicU64,
+    /// Verdicts given: good, defect, uncertain.
+    verdicts: [AtomicU64; 3],
     /// Sessions rebuilt after failing runs.
     pub rebuilds: AtomicU64,
     /// Latency by stage.
@@ -121,6 +124,7 @@ impl VersionStats {
             batches: (0..max_batch.max(1)).map(|_| BatchTally::default()).collect(),
             closed: Default::default(),
             undecodable: AtomicU64::new(0),
+            verdicts: Default::default(),
             rebuilds: AtomicU64::new(0),
             latency: StageHistograms::new(),
         }
@@ -155,6 +159,17 @@ impl VersionStats {
             batch.infer.add(times.infer);
             batch.output.add(times.output);
         }
+    }
+
+    /// Counts a verdict.
+    pub fn judged(&self, verdict: Verdict) {
+        self.verdicts[verdict as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Verdicts of one sort.
+    #[must_use]
+    pub fn verdicts(&self, verdict: Verdict) -> u64 {
+        self.verdicts[verdict as usize].load(Relaxed)
     }
 
     /// Failures of one kind.

@@ -1,0 +1,72 @@
+//! Models as protobuf: metadata, configuration, the repository index.
+
+use std::collections::HashMap;
+
+use takt_artifact::TensorSpec;
+use takt_proto::inference::model_metadata_response::TensorMetadata;
+use takt_proto::inference::repository_index_response::ModelIndex;
+use takt_proto::inference::{
+    ModelConfig, ModelMetadataResponse, ModelRepositoryParameter, RepositoryIndexResponse,
+};
+
+use crate::error::{ErrorKind, InferError};
+use crate::registry::index::IndexEntry;
+use crate::registry::version::ServedVersion;
+use crate::repository::config::PLATFORM;
+
+/// Inputs and outputs of a version, and the versions beside it.
+pub(super) fn metadata(version: &ServedVersion, versions: &[u64]) -> ModelMetadataResponse {
+    let tensors = |specs: &[TensorSpec]| {
+        specs
+            .iter()
+            .map(|spec| TensorMetadata {
+                name: spec.name.clone(),
+                datatype: spec.datatype.name().to_owned(),
+                shape: version.request_shape(spec),
+            })
+            .collect()
+    };
+    ModelMetadataResponse {
+        name: version.id.model.to_string(),
+        versions: versions.iter().map(u64::to_string).collect(),
+        platform: PLATFORM.to_owned(),
+        inputs: tensors(&version.signature.inputs),
+        outputs: tensors(&version.signature.outputs),
+    }
+}
+
+/// A version's configuration as Triton shows it.
+pub(super) fn config(version: &ServedVersion) -> ModelConfig {
+    crate::repository::to_proto::to_proto(&version.config, &version.signature)
+}
+
+/// The repository's models and versions with their states.
+pub(super) fn index(entries: Vec<IndexEntry>) -> RepositoryIndexResponse {
+    let models = entries
+        .into_iter()
+        .map(|entry| ModelIndex {
+            name: entry.model,
+            version: entry.version.map(|number| number.to_string()).unwrap_or_default(),
+            state: entry.state.label().to_owned(),
+            reason: entry.reason,
+        })
+        .collect();
+    RepositoryIndexResponse { models }
+}
+
+/// Refuses what a load request may carry for Triton and this server does not take from the wire.
+pub(super) fn check_load_parameters(
+    model: &str,
+    parameters: &HashMap<String, ModelRepositoryParameter>,
+) -> Result<(), InferError> {
+    match parameters.keys().next() {
+        None => Ok(()),
+        Some(key) => Err(InferError::new(
+            ErrorKind::Unimplemented,
+            format!(
+                "load of model '{model}' carries parameter '{key}': configurations and files are not taken from a request; \
+                 write them into the repository and load without parameters"
+            ),
+        )),
+    }
+}

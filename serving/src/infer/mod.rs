@@ -1,0 +1,130 @@
+//! One request's way through the server: resolve the version, check against its signature, queue, wait, judge.
+
+pub mod classify;
+pub mod validate;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use takt_artifact::decision::Judgement;
+use takt_monitoring::PredictionId;
+use tokio::sync::oneshot;
+
+use crate::batch::batcher::{self, Refusal};
+use crate::batch::config::TimeoutAction;
+use crate::batch::job::{Job, Ticket};
+use crate::error::{ErrorKind, InferError};
+use crate::registry::table::ServedTable;
+use crate::registry::version::ServedVersion;
+use crate::request::{InferRequest, NamedTensor, StageTimes};
+
+/// How often a request looks for another version when the one it chose began to drain meanwhile.
+const RESOLVE_ATTEMPTS: usize = 8;
+
+/// A finished inference.
+pub struct InferResponse {
+    /// The version that answered.
+    pub version: Arc<ServedVersion>,
+    /// The outputs asked for, in that order.
+    pub outputs: Vec<NamedTensor>,
+    /// One verdict per row, where the version has a decision; or why there is none. A missing verdict never costs a
+    /// client the outputs it asked for.
+    pub judgements: Result<Vec<Judgement>, InferError>,
+    /// Ours, unique; feedback refers to it.
+    pub prediction: PredictionId,
+    /// Time spent in each stage.
+    pub times: StageTimes,
+    /// Rows of the batch it ran in.
+    pub batch_rows: usize,
+}
+
+/// Runs one request on the version that is right for it.
+///
+/// # Errors
+/// [`InferError`], with the kind that decides the status; the failure is counted on the version where one was found.
+pub async fn infer(table: &ServedTable, request: &InferRequest) -> Result<InferResponse, InferError> {
+    let arrived = Instant::now();
+    for _ in 0..RESOLVE_ATTEMPTS {
+        let version = table.resolve(&request.model, request.version)?;
+        match run_on(&version, request, arrived).await {
+            Ok(Some(response)) => return Ok(response),
+            // The version began to drain between the look and the queue: its successor is in the table by now.
+            Ok(None) => tokio::task::yield_now().await,
+            Err(error) => {
+                version.stats.failed(error.kind(), arrived.elapsed());
+                return Err(error);
+            }
+        }
+    }
+    Err(InferError::new(
+        ErrorKind::Unavailable,
+        format!("model '{}' is being unloaded; try again", request.model),
+    ))
+}
+
+/// `None` when the version drains and took nothing.
+async fn run_on(
+    version: &Arc<ServedVersion>,
+    request: &InferRequest,
+    arrived: Instant,
+) -> Result<Option<InferResponse>, InferError> {
+    let wanted = validate::wanted_outputs(version, &request.outputs)?;
+    let checked = validate::check(version, request, arrived)?;
+    let (reply, received) = oneshot::channel();
+    let ticket = Arc::new(Ticket::default());
+    let job = Job { inputs: checked.inputs, shapes: checked.shapes, ticket: Arc::clone(&ticket), reply };
+    let rejects = version.batcher.config().timeout_action == TimeoutAction::Reject;
+    let (expires, deadline) = (checked.meta.expires.filter(|_| rejects), checked.meta.deadline);
+    let rows = checked.meta.rows;
+    if let Err((_, refusal)) = version.batcher.submit(job, checked.meta) {
+        return match refusal {
+            Refusal::Draining => Ok(None),
+            Refusal::Error(error) => Err(error),
+        };
+    }
+    let answer = batcher::wait(&version.batcher, ticket, received, expires, deadline).await?;
+    let judgements = judge(version, &answer.outputs);
+    match &judgements {
+        Ok(judgements) => judgements.iter().for_each(|judgement| version.stats.judged(judgement.verdict)),
+        Err(error) => tracing::warn!(version = %version.id, %error, "no verdict"),
+    }
+    let outputs = wanted
+        .into_iter()
+        .map(|index| {
+            let tensor = &answer.outputs[index];
+            NamedTensor {
+                name: version.signature.outputs[index].name.clone(),
+                datatype: tensor.datatype,
+                shape: tensor.shape.clone(),
+                data: tensor.data.clone(),
+            }
+        })
+        .collect();
+    version.stats.answered(rows, &answer.times, arrived.elapsed());
+    Ok(Some(InferResponse {
+        version: Arc::clone(version),
+        outputs,
+        judgements,
+        prediction: PredictionId::new(),
+        times: answer.times,
+        batch_rows: answer.batch_rows,
+    }))
+}
+
+/// One verdict per row of the output that the version decides by.
+fn judge(version: &ServedVersion, outputs: &[takt_backend::OutputTensor]) -> Result<Vec<Judgement>, InferError> {
+    let Some(judge) = &version.judge else { return Ok(Vec::new()) };
+    let output = &outputs[judge.output];
+    let scores = classify::as_f32(output.datatype, &output.data).map_err(|error| {
+        InferError::new(ErrorKind::Internal, format!("decision of {}: {error}", version.id))
+    })?;
+    let classes = output.shape.last().copied().unwrap_or(1).max(1);
+    scores
+        .chunks_exact(classes)
+        .map(|row| {
+            judge.judge.judge(row).map_err(|error| {
+                InferError::new(ErrorKind::RunFailed, format!("{} gave no verdict: {error}", version.id))
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,93 @@
+//! The versions that serve right now, as requests see them: one atomic load, no lock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::version::ServedVersion;
+use crate::error::{ErrorKind, InferError};
+
+/// The served versions of one model.
+#[derive(Clone, Default)]
+pub struct ServedModel {
+    /// By number.
+    pub versions: BTreeMap<u64, Arc<ServedVersion>>,
+    /// Versions that exist and do not serve, each with the reason; a request for one is told so.
+    pub unready: BTreeMap<u64, String>,
+    /// Why the model has no version at all, when that is so.
+    pub reason: Option<String>,
+}
+
+/// An immutable picture of everything that serves.
+pub type Snapshot = BTreeMap<Arc<str>, ServedModel>;
+
+/// The current picture; swapped whole.
+pub struct ServedTable {
+    current: ArcSwap<Snapshot>,
+}
+
+impl ServedTable {
+    /// A table without models.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { current: ArcSwap::from_pointee(Snapshot::new()) }
+    }
+
+    /// The current picture.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Replaces the picture. Only the registry's owner calls this.
+    pub(super) fn replace(&self, snapshot: Snapshot) {
+        self.current.store(Arc::new(snapshot));
+    }
+
+    /// The version that answers: the one that is named, else the highest that serves.
+    ///
+    /// # Errors
+    /// Not found, or known and not ready.
+    pub fn resolve(&self, model: &str, version: Option<u64>) -> Result<Arc<ServedVersion>, InferError> {
+        let snapshot = self.current.load();
+        let Some(entry) = snapshot.get(model) else {
+            let known: Vec<&str> = snapshot.keys().map(AsRef::as_ref).collect();
+            let hint = if known.is_empty() { "no model is in the repository".into() } else { format!("known: {}", known.join(", ")) };
+            return Err(InferError::new(ErrorKind::NotFound, format!("Request for unknown model: '{model}' is not found ({hint})")));
+        };
+        match version {
+            None => entry.versions.values().next_back().cloned().ok_or_else(|| {
+                let reason = entry.reason.as_deref().or_else(|| entry.unready.values().next_back().map(String::as_str));
+                unavailable(model, None, reason)
+            }),
+            Some(number) => match entry.versions.get(&number) {
+                Some(version) => Ok(Arc::clone(version)),
+                None if entry.unready.contains_key(&number) => {
+                    Err(unavailable(model, version, entry.unready.get(&number).map(String::as_str)))
+                }
+                None => {
+                    let there: Vec<String> = entry.versions.keys().map(u64::to_string).collect();
+                    let message = format!(
+                        "Request for unknown model: '{model}' version {number} is not found (versions that serve: {}); leave \
+                         the version empty for the newest",
+                        if there.is_empty() { "none".into() } else { there.join(", ") }
+                    );
+                    Err(InferError::new(ErrorKind::NotFound, message))
+                }
+            },
+        }
+    }
+}
+
+impl Default for ServedTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn unavailable(model: &str, version: Option<u64>, reason: Option<&str>) -> InferError {
+    let which = version.map_or_else(|| format!("'{model}'"), |number| format!("'{model}' version {number}"));
+    let reason = reason.unwrap_or("no version of it serves");
+    InferError::new(ErrorKind::Unavailable, format!("Request for unready model: {which} is not ready: {reason}"))
+}

@@ -1,0 +1,27 @@
+//! Models on disk: where they lie, what their configuration says, and when either changes.
+//!
+//! ```text
+//! <repository>/<model>/model.toml          how the model is run (see [`toml`]); or
+//! <repository>/<model>/config.pbtxt        Triton's, read when there is no model.toml (see [`pbtxt`]); or neither
+//! <repository>/<model>/<n>/model.onnx      version n, a positive integer; a bare ONNX file is a whole version
+//! <repository>/<model>/<n>/manifest.json   what a packaged version says of itself
+//! ```
+//!
+//! [`scan`] looks at all of it without loading anything; [`watch`] says when to look again; [`check`] finds every fault
+//! before a server does. Nothing here decides what runs: that is the registry.
+
+pub mod agree;
+pub mod batching;
+pub mod config;
+pub mod fault;
+pub mod fingerprint;
+pub mod labels;
+pub mod policy;
+pub mod scan;
+pub mod toml;
+
+pub use config::ModelConfig;
+pub use fault::{ConfigFault, ConfigFaults, ConfigWarning, Position};
+pub use fingerprint::Fingerprint;
+pub use policy::VersionPolicy;
+pub use scan::{FoundModel, FoundVersion, Scan, ScanError, scan};
