@@ -2,8 +2,17 @@
 //! (`batch`), and the protocols in front of them.
 
 pub mod batch;
+pub mod core;
 pub mod error;
+pub mod grpc;
+pub mod infer;
+pub mod protocol;
+pub mod registry;
+pub mod repository;
 pub mod request;
+pub mod runtimes;
+pub mod server;
+pub mod settings;
 pub mod state;
 pub mod supervise;
 pub mod telemetry;

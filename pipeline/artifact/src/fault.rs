@@ -149,13 +149,8 @@ pub fn read<T: Document>(bytes: &[u8]) -> Result<T, DocumentError> {
             message: error.inner().to_string(),
         })?;
     json.end().map_err(|error| form::<T>(&error))?;
-    match document.faults() {
-        faults if faults.is_empty() => Ok(document),
-        faults => Err(DocumentError::Faults {
-            document: T::NAME,
-            faults,
-        }),
-    }
+    sound(&document)?;
+    Ok(document)
 }
 
 /// Writes a document as pretty JSON in the order of its fields, with a newline at the end.
@@ -163,16 +158,35 @@ pub fn read<T: Document>(bytes: &[u8]) -> Result<T, DocumentError> {
 /// # Errors
 /// Its faults: what is written can be read.
 pub fn write<T: Document + Serialize>(document: &T) -> Result<Vec<u8>, DocumentError> {
-    let faults = document.faults();
-    if !faults.is_empty() {
-        return Err(DocumentError::Faults {
-            document: T::NAME,
-            faults,
-        });
-    }
-    let mut bytes = serde_json::to_vec_pretty(document).map_err(|error| form::<T>(&error))?;
+    write_with(document, serde_json::to_vec_pretty)
+}
+
+/// The same on one line, for JSON lines and for documents that are mostly numbers.
+///
+/// # Errors
+/// Its faults: what is written can be read.
+pub fn write_line<T: Document + Serialize>(document: &T) -> Result<Vec<u8>, DocumentError> {
+    write_with(document, serde_json::to_vec)
+}
+
+fn write_with<T: Document>(
+    document: &T,
+    to_vec: fn(&T) -> serde_json::Result<Vec<u8>>,
+) -> Result<Vec<u8>, DocumentError> {
+    sound(document)?;
+    let mut bytes = to_vec(document).map_err(|error| form::<T>(&error))?;
     bytes.push(b'\n');
     Ok(bytes)
+}
+
+fn sound<T: Document>(document: &T) -> Result<(), DocumentError> {
+    match document.faults() {
+        faults if faults.is_empty() => Ok(()),
+        faults => Err(DocumentError::Faults {
+            document: T::NAME,
+            faults,
+        }),
+    }
 }
 
 /// The schema is looked at before anything else, so that a newer document is called newer, not malformed.

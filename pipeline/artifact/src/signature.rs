@@ -16,6 +16,19 @@ pub struct TensorSpec {
     pub shape: Vec<i64>,
 }
 
+impl TensorSpec {
+    /// Whether a tensor of this shape may stand here: the same rank, and the same size wherever it is not free.
+    #[must_use]
+    pub fn admits(&self, shape: &[usize]) -> bool {
+        self.shape.len() == shape.len()
+            && self
+                .shape
+                .iter()
+                .zip(shape)
+                .all(|(&dim, &found)| dim == -1 || usize::try_from(dim) == Ok(found))
+    }
+}
+
 /// The inputs and outputs of a model, in graph order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -22,9 +22,9 @@ const REBUILD_MAX: Duration = Duration::from_secs(10);
 /// Told when a run begins and ends, so that a hung run is noticed and a death can be laid to it.
 pub trait RunObserver: Send {
     /// A run begins now.
-    fn begin(&self);
+    fn begin(&mut self);
     /// The run is over, well or not.
-    fn end(&self);
+    fn end(&mut self);
 }
 
 /// Builds a session anew after the old one broke.

@@ -54,7 +54,7 @@ pub fn encode(
     }
     Ok(ModelInferResponse {
         model_name: response.version.id.model.to_string(),
-        model_version: response.version.id.number.to_string(),
+        model_version: response.version.id.version.to_string(),
         id: decoded.request.id.clone(),
         parameters,
         outputs,

@@ -22,7 +22,7 @@ pub(super) fn statistics(version: &ServedVersion) -> ModelStatistics {
         .collect();
     ModelStatistics {
         name: version.id.model.to_string(),
-        version: version.id.number.to_string(),
+        version: version.id.version.to_string(),
         last_inference: stats.last_inference_ms.load(Relaxed),
         inference_count: stats.inferences.load(Relaxed),
         execution_count: stats.executions.load(Relaxed),

@@ -1,35 +1,18 @@
 //! A loaded version: everything a request needs to be checked, run and judged, immutable while it serves.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-use takt_artifact::{Judge, Signature, TensorSpec, VersionDigest};
+use takt_artifact::{Judge, Signature, TensorSpec};
 use takt_backend::Placement;
 
 use crate::batch::batcher::Batcher;
 use crate::batch::images::ImageDecoder;
 use crate::repository::config::ModelConfig;
+use crate::state::VersionId;
 use crate::telemetry::stats::VersionStats;
-
-/// Which version it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct VersionId {
-    /// Model name.
-    pub model: Arc<str>,
-    /// Number of its directory.
-    pub number: u64,
-    /// What is in it.
-    pub digest: VersionDigest,
-}
-
-impl fmt::Display for VersionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.model, self.number)
-    }
-}
 
 /// The input that takes encoded images.
 pub struct ImageInput {
@@ -39,6 +22,17 @@ pub struct ImageInput {
     pub shape: [usize; 3],
     /// What decodes for it.
     pub decoder: Arc<dyn ImageDecoder>,
+}
+
+impl ImageInput {
+    /// Fills the free dimensions of the image input: whatever comes, it is made that size.
+    pub fn narrow(&self, signature: &mut Signature) {
+        if let Some(spec) = signature.inputs.get_mut(self.index) {
+            for (dim, have) in spec.shape.iter_mut().skip(1).zip(self.shape) {
+                *dim = have as i64;
+            }
+        }
+    }
 }
 
 /// Turns the rows of one output into verdicts.
@@ -103,6 +97,11 @@ impl ServedVersion {
     pub fn labels_of(&self, output: &str) -> &[String] {
         let index = self.signature.outputs.iter().position(|spec| spec.name == output);
         index.and_then(|index| self.labels.get(index)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Keeps the handle of an instance thread until the version has drained.
+    pub(super) fn adopt(&self, thread: JoinHandle<()>) {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
 
     /// Stops taking requests, lets what waits run, and frees the sessions. Blocks until the threads have ended.

@@ -1,13 +1,17 @@
 //! Whether a batching section makes sense, by itself and with the model's signature.
 
-use takt_artifact::Signature;
+use takt_artifact::{Signature, TensorSpec};
 
-use super::config::{MaxBatch, ModelConfig, Source};
-use super::fault::ConfigFaults;
+use super::config::{DeclaredTensor, MaxBatch, ModelConfig, Source};
+use super::fault::{ConfigFault, ConfigFaults};
 use crate::batch::config::BatchConfig;
 
 /// Largest `max_batch_size` that is taken for meant.
-pub const LARGEST_BATCH: usize = 65_536;
+pub(super) const LARGEST_BATCH: usize = 65_536;
+/// Most sessions of one model, and most threads of one run, that are taken for meant.
+pub(super) const MOST_THREADS: usize = 1024;
+/// Most priorities that are taken for meant.
+pub(super) const MOST_PRIORITIES: u64 = 64;
 
 /// A key of the batching section; each format has its own name for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +36,11 @@ pub(super) fn settle(max: &mut MaxBatch, batch: &mut BatchConfig) -> Vec<Problem
         sizes.sort_unstable();
         sizes.dedup();
     }
-    let largest_named = batch.preferred_sizes.last().max(batch.allowed_sizes.last()).copied();
+    let largest_named = batch
+        .preferred_sizes
+        .last()
+        .max(batch.allowed_sizes.last())
+        .copied();
     if let (MaxBatch::Auto, Some(size)) = (*max, largest_named) {
         *max = MaxBatch::Fixed(size);
     }
@@ -42,7 +50,10 @@ pub(super) fn settle(max: &mut MaxBatch, batch: &mut BatchConfig) -> Vec<Problem
     batch.max_batch_size = largest;
 
     let mut problems = Vec::new();
-    for (key, sizes) in [(Key::PreferredSizes, &batch.preferred_sizes), (Key::AllowedSizes, &batch.allowed_sizes)] {
+    for (key, sizes) in [
+        (Key::PreferredSizes, &batch.preferred_sizes),
+        (Key::AllowedSizes, &batch.allowed_sizes),
+    ] {
         if sizes.iter().any(|size| !(1..=largest).contains(size)) {
             problems.push(Problem {
                 key,
@@ -101,13 +112,16 @@ impl ModelConfig {
 
     /// As Triton's auto-completion reads it: dims of the model's own rank leave no room for a batch dimension.
     fn declares_full_shapes(&self, signature: &Signature) -> bool {
-        self.inputs.iter().any(|declared| {
+        let full = |declared: &DeclaredTensor, spec: Option<&TensorSpec>| {
             let dims = declared.reshape.as_ref().unwrap_or(&declared.dims);
-            signature.input(&declared.name).is_some_and(|spec| spec.shape.len() == dims.len())
-        })
+            spec.is_some_and(|spec| spec.shape.len() == dims.len())
+        };
+        let mut inputs = self.inputs.iter().map(|tensor| (tensor, signature.input(&tensor.name)));
+        let mut outputs = self.outputs.iter().map(|tensor| (tensor, signature.output(&tensor.name)));
+        inputs.any(|(tensor, spec)| full(tensor, spec)) || outputs.any(|(tensor, spec)| full(tensor, spec))
     }
 
-    fn cannot_batch(&self, size: usize, signature: &Signature) -> super::ConfigFault {
+    fn cannot_batch(&self, size: usize, signature: &Signature) -> ConfigFault {
         let tensors = signature.inputs.iter().chain(&signature.outputs);
         let fixed: Vec<String> = tensors
             .filter(|spec| spec.shape.first() != Some(&-1))
@@ -128,10 +142,9 @@ impl ModelConfig {
 
 #[cfg(test)]
 mod tests {
-    use takt_artifact::{DataType, TensorSpec};
+    use takt_artifact::DataType;
 
     use super::*;
-    use crate::repository::config::DeclaredTensor;
 
     fn signature(batch: i64) -> Signature {
         let tensor = |name: &str, shape: &[i64]| TensorSpec {
@@ -178,7 +191,9 @@ mod tests {
 
     #[test]
     fn batching_a_model_of_fixed_batch_is_refused_with_its_shapes() {
-        let faults = config(MaxBatch::Fixed(4)).batching(&signature(1)).unwrap_err();
+        let faults = config(MaxBatch::Fixed(4))
+            .batching(&signature(1))
+            .unwrap_err();
         insta::assert_snapshot!(faults, @"model.toml: max_batch_size: found 4, and in the model 'x' has shape [1, 3, 8, 8], 'y' has shape [1, 2], expected a free first dimension (-1) in every input and output of a model that batches; export the model with a dynamic batch dimension, or set max_batch_size = 0");
     }
 
@@ -204,6 +219,9 @@ mod tests {
         };
         let problems = settle(&mut MaxBatch::Fixed(16), &mut batch);
         let keys: Vec<Key> = problems.iter().map(|problem| problem.key).collect();
-        assert_eq!(keys, [Key::PreferredSizes, Key::AllowedSizes, Key::DefaultPriority]);
+        assert_eq!(
+            keys,
+            [Key::PreferredSizes, Key::AllowedSizes, Key::DefaultPriority]
+        );
     }
 }

@@ -4,10 +4,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::config::{MODEL_FILE, ModelConfig, Source};
+use serde::Serialize;
+use takt_artifact::Manifest;
+use takt_artifact::names::{NAME_RULE, is_name};
+use takt_artifact::version::MODEL_FILE;
+
+use super::config::{ModelConfig, Source};
 use super::fault::{ConfigFault, ConfigFaults};
 use super::fingerprint::{Fingerprint, Fingerprinter};
-use super::toml;
+use super::{pbtxt, toml};
 
 /// What [`scan`] found.
 #[derive(Debug)]
@@ -45,7 +50,7 @@ pub struct FoundVersion {
 }
 
 /// Something that was passed over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ignored {
     /// The file or folder.
     pub path: PathBuf,
@@ -102,8 +107,8 @@ fn model_folder(name: &str, path: &Path) -> Result<(), Option<String>> {
     if !path.is_dir() {
         return Err(Some("a model is a folder".to_owned()));
     }
-    if !takt_artifact::names::is_name(name) {
-        return Err(Some(format!("a model's name is {}", takt_artifact::names::NAME_RULE)));
+    if !is_name(name) {
+        return Err(Some(format!("a model's name is {}", NAME_RULE)));
     }
     Ok(())
 }
@@ -132,13 +137,12 @@ fn model(name: String, dir: PathBuf) -> FoundModel {
     };
     let mut files = Fingerprinter::default();
     // Files beside the versions: the configuration and the labels it names.
-    if files.folder(&model.dir).is_err() {
-        files.file("", &model.dir);
+    if let Err(error) = files.folder(&model.dir) {
+        tracing::debug!(folder = %model.dir.display(), %error, "vanished while it was looked at");
     }
     let files = files.finish();
-    let model_file = model.config.as_ref().map_or(MODEL_FILE, |config| &config.model_file).to_owned();
     for (name, path) in children {
-        match version(&name, &path, &model_file, files) {
+        match version(&name, &path, files) {
             Ok(version) => model.versions.push(version),
             Err(Some(reason)) => model.ignored.push(Ignored { path, reason }),
             Err(None) => {}
@@ -153,6 +157,9 @@ fn config(name: &str, dir: &Path) -> Result<ModelConfig, ConfigFaults> {
     if dir.join(toml::FILE).exists() {
         return toml::read(name, dir);
     }
+    if dir.join(pbtxt::FILE).exists() {
+        return pbtxt::read(name, dir);
+    }
     Ok(ModelConfig::new(name, Source::Defaults(dir.to_owned())))
 }
 
@@ -160,7 +167,6 @@ fn config(name: &str, dir: &Path) -> Result<ModelConfig, ConfigFaults> {
 fn version(
     name: &str,
     path: &Path,
-    model_file: &str,
     config_files: Fingerprint,
 ) -> Result<FoundVersion, Option<String>> {
     if name.starts_with('.') || !path.is_dir() {
@@ -168,14 +174,24 @@ fn version(
     }
     let number = match name.parse::<u64>() {
         Ok(number) if number > 0 && number.to_string() == name => number,
-        _ => return Err(Some("a version's folder is named by a whole number from 1, without leading zeros".to_owned())),
+        _ => {
+            return Err(Some(
+                "a version's folder is named by a whole number from 1, without leading zeros"
+                    .to_owned(),
+            ));
+        }
     };
-    if !path.join(model_file).is_file() && !path.join(takt_artifact::Manifest::FILE).is_file() {
-        return Err(Some(format!("there is no {model_file} and no manifest.json in it (yet)")));
+    if !path.join(MODEL_FILE).is_file() && !path.join(Manifest::FILE).is_file() {
+        return Err(Some(format!(
+            "there is no {MODEL_FILE} and no {} in it (yet)",
+            Manifest::FILE
+        )));
     }
     let mut files = Fingerprinter::default();
     files.include(config_files);
-    files.folder(path).map_err(|error| Some(format!("cannot be read: {error}")))?;
+    files
+        .folder(path)
+        .map_err(|error| Some(format!("cannot be read: {error}")))?;
     Ok(FoundVersion {
         number,
         dir: path.to_owned(),
@@ -186,7 +202,14 @@ fn version(
 /// Names and paths of what is in a folder, by name.
 fn children(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let mut children = fs::read_dir(folder)?
-        .map(|entry| entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path())))
+        .map(|entry| {
+            entry.map(|entry| {
+                (
+                    entry.file_name().to_string_lossy().into_owned(),
+                    entry.path(),
+                )
+            })
+        })
         .collect::<io::Result<Vec<_>>>()?;
     children.sort();
     Ok(children)
@@ -203,7 +226,11 @@ mod tests {
     }
 
     fn numbers(model: &FoundModel) -> Vec<u64> {
-        model.versions.iter().map(|version| version.number).collect()
+        model
+            .versions
+            .iter()
+            .map(|version| version.number)
+            .collect()
     }
 
     #[test]
@@ -233,7 +260,14 @@ mod tests {
         let found = scan(root.path()).unwrap();
         assert_eq!(numbers(&found.models[0]), [5]);
         let names = |ignored: &[Ignored]| -> Vec<String> {
-            let name = |ignored: &Ignored| ignored.path.file_name().unwrap().to_string_lossy().into_owned();
+            let name = |ignored: &Ignored| {
+                ignored
+                    .path
+                    .file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned()
+            };
             ignored.iter().map(name).collect()
         };
         assert_eq!(names(&found.models[0].ignored), ["0", "02", "1", "3.tmp"]);
@@ -258,7 +292,11 @@ mod tests {
         write(root.path(), "m/1/model.onnx", "a");
         write(root.path(), "m/2/model.onnx", "a");
         let prints = || -> Vec<Fingerprint> {
-            scan(root.path()).unwrap().models[0].versions.iter().map(|version| version.fingerprint).collect()
+            scan(root.path()).unwrap().models[0]
+                .versions
+                .iter()
+                .map(|version| version.fingerprint)
+                .collect()
         };
         let before = prints();
         write(root.path(), "m/2/model.onnx", "ab");

@@ -15,7 +15,7 @@ mod listeners;
 mod notice;
 mod signals;
 mod supervisor;
-mod watchdog;
+pub mod watchdog;
 mod worker;
 
 pub use error::SuperviseError;

@@ -1,0 +1,3 @@
+//! Data: where training, calibration and evaluation images come from.
+
+pub mod surface;

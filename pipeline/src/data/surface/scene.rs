@@ -1,0 +1,289 @@
+//! One image before it is drawn: what is seen, on which product, at which station, when and in what light.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::plan::{Plan, Split};
+use super::rng::Rng;
+
+/// 2026-01-05T06:00:00Z, a Monday, in seconds of the Unix epoch.
+const START: u64 = 1_767_592_800;
+
+/// Seconds between two parts on the belt.
+const CYCLE: u64 = 20;
+
+/// What is to be found in an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Label {
+    /// No defect, though perhaps harmless grain lines, highlights or dust.
+    Ok,
+    /// A curved groove with a dark and a bright edge.
+    Scratch,
+    /// A shallow bump or hollow, shaded by the light.
+    Dent,
+    /// A cloudy darker patch.
+    Stain,
+    /// A dark pit with a lit rim.
+    Hole,
+    /// A thin branching line.
+    Crack,
+}
+
+/// Working shift, by the hour of the day in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shift {
+    /// 06 to 14
+    Early,
+    /// 14 to 22
+    Late,
+    /// 22 to 06
+    Night,
+}
+
+/// One image before it is drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scene {
+    /// Part of the data set.
+    pub split: Split,
+    /// Position in the split, in order of time.
+    pub index: u32,
+    /// What is to be found.
+    pub label: Label,
+    /// Number of the product, from 0; 16 products are in training and 4 others in each other split.
+    pub product: u32,
+    /// Number of the inspection station, from 0: the first four are in every split, the fifth only in validation, the
+    /// sixth only in the test.
+    pub station: u32,
+    /// Brightness of the light, 1 as installed.
+    pub illumination: f32,
+    /// Seconds of the Unix epoch.
+    pub time: u64,
+}
+
+impl Label {
+    /// Every label; `ok` first, the defects after it.
+    pub const ALL: [Self; 6] = [
+        Self::Ok,
+        Self::Scratch,
+        Self::Dent,
+        Self::Stain,
+        Self::Hole,
+        Self::Crack,
+    ];
+
+    /// Name of the label and of its folder.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Scratch => "scratch",
+            Self::Dent => "dent",
+            Self::Stain => "stain",
+            Self::Hole => "hole",
+            Self::Crack => "crack",
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Scene {
+    /// Every scene of a split, in order of time.
+    #[must_use]
+    pub fn of(plan: &Plan, split: Split) -> Vec<Self> {
+        let labels = labels(plan, split);
+        let scenes = labels.into_iter().zip(0..);
+        scenes
+            .map(|(label, index)| Self::new(plan, split, index, label))
+            .collect()
+    }
+
+    fn new(plan: &Plan, split: Split, index: u32, label: Label) -> Self {
+        let mut rng = Rng::new(plan.seed, &[0x73, split as u64, u64::from(index)]);
+        let (first, number) = match split {
+            Split::Train => (0, 16),
+            Split::Validation => (16, 4),
+            Split::Test => (20, 4),
+        };
+        let stations = match split {
+            Split::Train => [0, 1, 2, 3, 0],
+            Split::Validation => [0, 1, 2, 3, 4],
+            Split::Test => [0, 1, 2, 3, 5],
+        };
+        // A split begins where the one before it ended.
+        let before = Split::ALL.into_iter().filter(|other| *other < split);
+        let parts_before: u64 = before.map(|split| u64::from(plan.counts.of(split))).sum();
+        let time = START
+            + (parts_before + u64::from(index)) * CYCLE
+            + u64::from(rng.below(CYCLE as u32 / 2));
+        let dimmed = match Shift::at(time) {
+            Shift::Early => 0.0,
+            Shift::Late => 0.02,
+            Shift::Night => 0.06,
+        };
+        let flicker = rng.range(-0.08, 0.08);
+        Self {
+            split,
+            index,
+            label,
+            product: first + rng.below(number),
+            station: stations[rng.below(5) as usize],
+            illumination: (1.0 + plan.knobs.lighting * (flicker - dimmed)).max(0.2),
+            time,
+        }
+    }
+
+    /// Path below the data set's folder, with `/`.
+    #[must_use]
+    pub fn file(&self) -> String {
+        let (split, label) = (self.split, self.label);
+        format!("{split}/{label}/{label}-{:06}.jpg", self.index)
+    }
+
+    /// Name of the station, such as `S3`.
+    #[must_use]
+    pub fn station_name(&self) -> String {
+        format!("S{}", self.station + 1)
+    }
+
+    /// Name of the line: stations 1 to 3 stand on `L1`, 4 to 6 on `L2`.
+    #[must_use]
+    pub fn line_name(&self) -> String {
+        format!("L{}", self.station / 3 + 1)
+    }
+
+    /// Name of the product, such as `P07`.
+    #[must_use]
+    pub fn product_name(&self) -> String {
+        format!("P{:02}", self.product + 1)
+    }
+
+    /// Working shift.
+    #[must_use]
+    pub fn shift(&self) -> Shift {
+        Shift::at(self.time)
+    }
+
+    /// Time in UTC as RFC 3339.
+    #[must_use]
+    pub fn timestamp(&self) -> String {
+        let (days, seconds) = (self.time / 86_400, self.time % 86_400);
+        let (year, month, day) = civil_date(days);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+impl Shift {
+    fn at(time: u64) -> Self {
+        match time / 3600 % 24 {
+            6..14 => Self::Early,
+            14..22 => Self::Late,
+            _ => Self::Night,
+        }
+    }
+}
+
+/// The split's labels in shuffled order, as many of each as the plan's share says.
+fn labels(plan: &Plan, split: Split) -> Vec<Label> {
+    let count = plan.counts.of(split);
+    let good = (count as f32 * plan.knobs.ok_share).round() as u32;
+    let defects = Label::ALL[1..].iter().copied().cycle();
+    let mut labels: Vec<Label> = std::iter::repeat_n(Label::Ok, good as usize)
+        .chain(defects)
+        .take(count as usize)
+        .collect();
+    let mut rng = Rng::new(plan.seed, &[0x6c, split as u64]);
+    for last in (1..count).rev() {
+        labels.swap(last as usize, rng.below(last + 1) as usize);
+    }
+    labels
+}
+
+/// Year, month and day of a number of days since 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
+fn civil_date(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = (month_from_march + 2) % 12 + 1;
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::data::surface::Counts;
+
+    fn small() -> Plan {
+        Plan {
+            counts: Counts {
+                train: 500,
+                validation: 200,
+                test: 200,
+            },
+            ..Plan::default()
+        }
+    }
+
+    #[test]
+    fn no_product_is_in_two_splits() {
+        let products = Split::ALL.map(|split| {
+            let scenes = Scene::of(&small(), split);
+            scenes
+                .iter()
+                .map(|scene| scene.product)
+                .collect::<BTreeSet<_>>()
+        });
+        assert_eq!(products.each_ref().map(BTreeSet::len), [16, 4, 4]);
+        assert_eq!(products.iter().flatten().collect::<BTreeSet<_>>().len(), 24);
+    }
+
+    #[test]
+    fn each_held_out_split_has_a_station_that_training_never_saw() {
+        let stations = |split| -> BTreeSet<u32> {
+            let scenes = Scene::of(&small(), split);
+            scenes.iter().map(|scene| scene.station).collect()
+        };
+        assert_eq!(stations(Split::Train), BTreeSet::from([0, 1, 2, 3]));
+        assert_eq!(stations(Split::Validation), BTreeSet::from([0, 1, 2, 3, 4]));
+        assert_eq!(stations(Split::Test), BTreeSet::from([0, 1, 2, 3, 5]));
+    }
+
+    #[test]
+    fn labels_have_the_share_that_was_asked_for() {
+        let scenes = Scene::of(&small(), Split::Train);
+        let count = |label| scenes.iter().filter(|scene| scene.label == label).count();
+        assert_eq!(Label::ALL.map(count), [200, 60, 60, 60, 60, 60]);
+    }
+
+    #[test]
+    fn time_goes_on_within_and_between_splits() {
+        let scenes: Vec<Scene> = Split::ALL
+            .into_iter()
+            .flat_map(|split| Scene::of(&small(), split))
+            .collect();
+        assert_eq!(scenes[0].timestamp()[..16], *"2026-01-05T06:00");
+        assert!(scenes.windows(2).all(|pair| pair[0].time < pair[1].time));
+    }
+
+    #[test]
+    fn dates_count_leap_days() {
+        assert_eq!(civil_date(0), (1970, 1, 1));
+        assert_eq!(civil_date(11_016), (2000, 2, 29));
+        assert_eq!(civil_date(20_512), (2026, 2, 28));
+        assert_eq!(civil_date(20_513), (2026, 3, 1));
+    }
+}

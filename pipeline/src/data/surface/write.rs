@@ -1,0 +1,84 @@
+//! Images and rows as files. A file under its final name is always whole.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
+use serde::Serialize;
+
+use super::plan::Split;
+use super::render::Image;
+use super::scene::{Label, Scene, Shift};
+
+/// One row of `labels.csv`.
+#[derive(Debug, Serialize)]
+struct Row {
+    file: String,
+    label: Label,
+    split: Split,
+    station: String,
+    line: String,
+    product: String,
+    shift: Shift,
+    illumination: String,
+    time: String,
+}
+
+impl From<&Scene> for Row {
+    fn from(scene: &Scene) -> Self {
+        Self {
+            file: scene.file(),
+            label: scene.label,
+            split: scene.split,
+            station: scene.station_name(),
+            line: scene.line_name(),
+            product: scene.product_name(),
+            shift: scene.shift(),
+            illumination: format!("{:.3}", scene.illumination),
+            time: scene.timestamp(),
+        }
+    }
+}
+
+/// `labels.csv`: a header and one row per scene.
+pub(super) fn labels<'a>(
+    scenes: impl IntoIterator<Item = &'a Scene>,
+) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for scene in scenes {
+        writer.serialize(Row::from(scene))?;
+    }
+    writer.into_inner().map_err(|full| full.into_error().into())
+}
+
+/// The image as baseline JPEG with 4:2:0 chroma, as cameras write it.
+pub(super) fn jpeg(image: &Image, quality: u8) -> Result<Vec<u8>, EncodingError> {
+    let mut bytes = Vec::with_capacity(image.pixels.len() / 4);
+    let mut encoder = Encoder::new(&mut bytes, quality);
+    encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
+    // A plan's size is far below the format's 65,535; the encoder refuses what does not fit.
+    let side = u16::try_from(image.size).unwrap_or(u16::MAX);
+    encoder.encode(&image.pixels, side, side, ColorType::Rgb)?;
+    Ok(bytes)
+}
+
+/// Writes the file aside and renames it, so that nobody sees half of it.
+pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let aside = path.with_extension("partial");
+    fs::write(&aside, bytes)?;
+    fs::rename(&aside, path)
+}
+
+/// Whether the file begins and ends as a JPEG does: false where it is missing, or was lost in a power cut.
+pub(super) fn is_whole_jpeg(path: &Path) -> bool {
+    let ends = || -> io::Result<[u8; 4]> {
+        let mut file = File::open(path)?;
+        let mut ends = [0; 4];
+        file.read_exact(&mut ends[..2])?;
+        file.seek(SeekFrom::End(-2))?;
+        file.read_exact(&mut ends[2..])?;
+        Ok(ends)
+    };
+    matches!(ends(), Ok([0xff, 0xd8, 0xff, 0xd9]))
+}

@@ -1,0 +1,74 @@
+//! The gRPC server: services, limits and graceful end.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use takt_proto::DESCRIPTOR_SET;
+use takt_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
+
+use super::InferenceService;
+use super::connections::Connections;
+use super::in_flight::{InFlightBytes, InFlightLayer};
+use crate::core::Core;
+use crate::settings::ServerSettings;
+
+/// Bytes a client may send ahead per stream and per connection: an uncompressed 1080p frame, and several of them.
+const STREAM_WINDOW: u32 = 8 << 20;
+const CONNECTION_WINDOW: u32 = 32 << 20;
+
+/// Serves until `shutdown` resolves, then lets requests in flight end.
+///
+/// # Errors
+/// The listener or the reflection service cannot be set up, or accepting fails for good.
+pub async fn serve(
+    core: Arc<Core>,
+    listener: TcpListener,
+    settings: &ServerSettings,
+    in_flight: Arc<InFlightBytes>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let connections = Connections::new(listener, settings.max_connections)?;
+    let inference = GrpcInferenceServiceServer::new(InferenceService::new(Arc::clone(&core)))
+        .max_decoding_message_size(settings.max_message_bytes)
+        .max_encoding_message_size(settings.max_message_bytes);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let reflection_alpha = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1alpha()?;
+    let reporter = tokio::spawn(report_health(core, health));
+    let result = Server::builder()
+        .max_concurrent_streams(settings.max_streams_per_connection)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .layer(InFlightLayer(in_flight))
+        .add_service(inference)
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(reflection_alpha)
+        .serve_with_incoming_shutdown(connections, shutdown)
+        .await;
+    reporter.abort();
+    Ok(result?)
+}
+
+/// Keeps `grpc.health.v1.Health` equal to the server's readiness.
+async fn report_health(core: Arc<Core>, health: HealthReporter) {
+    let mut last = None;
+    loop {
+        let ready = core.is_ready();
+        if last != Some(ready) {
+            let status = if ready { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+            health.set_service_status("", status).await;
+            health.set_service_status("inference.GRPCInferenceService", status).await;
+            last = Some(ready);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}

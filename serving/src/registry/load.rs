@@ -1,0 +1,324 @@
+//! The load transaction: found, digests verified, session built, golden inputs give golden outputs, warmed, ready to be
+//! swapped in. Any failure leaves what serves untouched and names the stage that failed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime};
+
+use takt_artifact::{Choice, Machine, Signature, VersionDir, choose};
+use takt_backend::{Backend, LoadRequest, Placement, Session};
+use tracing::{info, warn};
+
+use super::golden;
+use super::meaning::Meaning;
+use super::version::ServedVersion;
+use crate::batch::batcher::Batcher;
+use crate::batch::config::BatchConfig;
+use crate::batch::images::DecodePool;
+use crate::batch::instance::{Instance, RunObserver, warm_up};
+use crate::repository::{FoundVersion, ModelConfig};
+use crate::state::{IntentKind, Journal, RunningSlot, RunningTable, UnixMillis, VersionId};
+use crate::supervise::watchdog::{RunClock, Watchdog};
+use crate::telemetry::stats::VersionStats;
+
+/// The stage of a load that failed; a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is named by what is checked there")]
+pub enum Stage {
+    Config,
+    Digest,
+    Quarantine,
+    Intent,
+    Variant,
+    Session,
+    Signature,
+    Golden,
+    Warmup,
+    Threads,
+}
+
+impl Stage {
+    /// Stable label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Digest => "digest",
+            Self::Quarantine => "quarantine",
+            Self::Intent => "intent",
+            Self::Variant => "variant",
+            Self::Session => "session",
+            Self::Signature => "signature",
+            Self::Golden => "golden",
+            Self::Warmup => "warmup",
+            Self::Threads => "threads",
+        }
+    }
+}
+
+/// Why a version did not get in.
+#[derive(Debug, Clone)]
+pub struct LoadFailure {
+    /// Where it failed.
+    pub stage: Stage,
+    /// What was found, what was expected, what to do.
+    pub reason: String,
+}
+
+impl LoadFailure {
+    fn at(stage: Stage) -> impl FnOnce(String) -> Self {
+        move |reason| Self { stage, reason }
+    }
+}
+
+impl fmt::Display for LoadFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.reason, self.stage.label())
+    }
+}
+
+/// Runtimes that were found, best first.
+pub struct Runtimes {
+    /// Each with the names under which a variant's `requires.runtime` asks for it.
+    pub backends: Vec<(Arc<dyn Backend>, Vec<String>)>,
+    /// The machine, with all runtime names.
+    pub machine: Machine,
+}
+
+/// What every load needs of the server.
+pub struct Loader {
+    /// Runtimes.
+    pub runtimes: Runtimes,
+    /// Shared by all models.
+    pub decode: Arc<DecodePool>,
+    /// Where intents are written.
+    pub journal: Journal,
+    /// Where runs are marked.
+    pub running: RunningTable,
+    /// Who ends hung runs.
+    pub watchdog: Arc<Watchdog>,
+    /// Where engines are cached.
+    pub cache_dir: PathBuf,
+}
+
+impl Loader {
+    /// Takes a version through every stage. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// The first stage that failed.
+    pub fn load(&self, model: &str, found: &FoundVersion, config: &Arc<ModelConfig>) -> Result<ServedVersion, LoadFailure> {
+        let begun = Instant::now();
+        let dir = VersionDir::open(&found.dir).map_err(|error| LoadFailure::at(Stage::Digest)(error.to_string()))?;
+        let verified = dir.verify().map_err(|error| LoadFailure::at(Stage::Digest)(error.to_string()))?;
+        for name in &verified.unlisted {
+            warn!(model, version = found.number, file = name, "file is not listed in the manifest; it is ignored");
+        }
+        let id = VersionId { model: model.to_owned(), version: found.number, digest: dir.digest().to_string() };
+        if self.journal.is_quarantined(&id.digest) {
+            return Err(LoadFailure { stage: Stage::Quarantine, reason: quarantine_reason(&self.journal, &id) });
+        }
+        let intent = self
+            .journal
+            .open_intent(IntentKind::Load, &id, UnixMillis::now())
+            .map_err(|error| LoadFailure::at(Stage::Intent)(error.to_string()))?;
+        let result = self.build(&id, found, config, &dir);
+        // A failure that we lived to see is not the crash that an open intent would tell of.
+        intent.close().map_err(|error| LoadFailure::at(Stage::Intent)(error.to_string()))?;
+        let version = result?;
+        info!(
+            version = %version.id,
+            variant = version.variant,
+            runtime = version.placement.runtime,
+            provider = version.placement.provider,
+            declined = ?version.placement.declined,
+            took = ?begun.elapsed(),
+            "loaded"
+        );
+        Ok(version)
+    }
+
+    fn build(
+        &self,
+        id: &VersionId,
+        found: &FoundVersion,
+        config: &Arc<ModelConfig>,
+        dir: &VersionDir,
+    ) -> Result<ServedVersion, LoadFailure> {
+        let choice = choose(dir.variants(), &self.runtimes.machine, config.variant.as_deref())
+            .map_err(|error| LoadFailure::at(Stage::Variant)(error.to_string()))?;
+        for passed in &choice.passed_over {
+            info!(version = %id, variant = passed.name, reason = %passed.reason, "variant passed over");
+        }
+        let (backend, artefact) = (self.backend_for(&choice)?, dir.artefact(&choice.variant));
+        let mut request = LoadRequest {
+            model: artefact.clone(),
+            providers: config.providers.clone(),
+            strict: config.strict,
+            intra_op_threads: config.intra_op_threads.map_or(0, std::num::NonZeroUsize::get),
+            batch_sizes: Vec::new(),
+            cache_dir: Some(self.cache_dir.clone()),
+        };
+        let session = |request: &LoadRequest| {
+            backend.load(request).map_err(|error| LoadFailure::at(Stage::Session)(error.to_string()))
+        };
+        let mut first = session(&request)?;
+        let placement = first.placement().clone();
+        check_signature(dir, first.signature())?;
+        config
+            .agrees_with(dir.manifest(), dir.variants(), first.signature())
+            .map_err(|faults| LoadFailure::at(Stage::Config)(faults.to_string()))?;
+        let batch = config
+            .batching(first.signature())
+            .map_err(|faults| LoadFailure::at(Stage::Config)(faults.to_string()))?;
+        request.batch_sizes = batch_sizes(&batch);
+        let meaning = Meaning::of(dir, config);
+        let mut signature = config.client_signature(first.signature(), batch.max_batch_size);
+        let image = meaning.image_input(&id.model, &signature).map_err(LoadFailure::at(Stage::Config))?;
+        if let Some(image) = &image {
+            image.narrow(&mut signature);
+        }
+        let judge = meaning.judge(&signature).map_err(LoadFailure::at(Stage::Config))?;
+        let labels = meaning.labels(&signature);
+        let error = golden::check(dir, choice.variant.precision, first.as_mut(), &signature, image.as_ref())
+            .map_err(LoadFailure::at(Stage::Golden))?;
+        if let Some(error) = error {
+            info!(version = %id, max_error = error.absolute, "golden inputs give golden outputs");
+        }
+        self.warm(config, &batch, first.as_mut(), &signature)?;
+        let stats = Arc::new(VersionStats::new(batch.max_batch_size));
+        let label = format!("model '{}' version {}", id.model, id.version);
+        let batcher = Arc::new(Batcher::new(label, batch.clone(), Arc::clone(&stats), Arc::clone(&self.decode)));
+        let version = ServedVersion {
+            id: id.clone(),
+            dir: found.dir.clone(),
+            signature: signature.clone(),
+            config: Arc::clone(config),
+            labels,
+            image,
+            judge,
+            variant: choice.variant.name.clone(),
+            placement,
+            batcher: Arc::clone(&batcher),
+            stats,
+            loaded_at: SystemTime::now(),
+            artefact_bytes: artefact_bytes(&artefact),
+            threads: Mutex::default(),
+        };
+        let mut sessions = vec![first];
+        for _ in 1..config.instances.get() {
+            let mut more = session(&request)?;
+            self.warm(config, &batch, more.as_mut(), &signature)?;
+            sessions.push(more);
+        }
+        for (index, session) in sessions.into_iter().enumerate() {
+            let (backend, request) = (Arc::clone(&backend), request.clone());
+            let instance = Instance {
+                batcher: Arc::clone(&batcher),
+                session,
+                rebuild: Box::new(move || backend.load(&request).map_err(|error| error.to_string())),
+                observer: Box::new(self.observe(id, config)?),
+            };
+            let thread = instance.start(format!("takt-run-{}-{index}", id.version));
+            match thread {
+                Ok(thread) => version.adopt(thread),
+                Err(error) => {
+                    version.drain();
+                    return Err(LoadFailure::at(Stage::Threads)(format!("an instance thread can't be started: {error}")));
+                }
+            }
+        }
+        Ok(version)
+    }
+
+    /// The best runtime that the variant may use.
+    fn backend_for(&self, choice: &Choice) -> Result<Arc<dyn Backend>, LoadFailure> {
+        let wanted = &choice.variant.requires.runtime;
+        let fits = |names: &[String]| wanted.is_empty() || wanted.iter().any(|name| names.contains(name));
+        let found = self.runtimes.backends.iter().find(|(_, names)| fits(names));
+        found.map(|(backend, _)| Arc::clone(backend)).ok_or_else(|| {
+            LoadFailure::at(Stage::Variant)(format!("variant '{}' needs one of {wanted:?}; see 'takt doctor'", choice.variant.name))
+        })
+    }
+
+    /// Runs zeros at every batch size that requests can lead to, under the watchdog's eye.
+    fn warm(
+        &self,
+        config: &ModelConfig,
+        batch: &BatchConfig,
+        session: &mut dyn Session,
+        signature: &Signature,
+    ) -> Result<(), LoadFailure> {
+        if config.warmup == crate::repository::config::Warmup::Off {
+            return Ok(());
+        }
+        if signature.inputs.iter().any(|spec| spec.shape.iter().skip(1).any(|&dim| dim < 0)) {
+            info!(model = config.name, "not warmed: inputs have free dimensions; name their dims in the configuration");
+            return Ok(());
+        }
+        for size in batch_sizes(batch) {
+            warm_up(session, signature, size).map_err(|error| {
+                LoadFailure::at(Stage::Warmup)(format!("a run of zeros at batch size {size} failed: {error}"))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn observe(&self, id: &VersionId, config: &ModelConfig) -> Result<Observer, LoadFailure> {
+        let slot = self.running.claim().map_err(|error| LoadFailure::at(Stage::Threads)(error.to_string()))?;
+        Ok(Observer {
+            id: id.clone(),
+            slot,
+            clock: self.watchdog.register(&id.model, id.version, config.limits.run_timeout),
+        })
+    }
+}
+
+/// Marks runs for the watchdog and for whoever judges a death.
+struct Observer {
+    id: VersionId,
+    slot: RunningSlot,
+    clock: Arc<RunClock>,
+}
+
+impl RunObserver for Observer {
+    fn begin(&mut self) {
+        self.slot.begin(&self.id);
+        self.clock.begin();
+    }
+
+    fn end(&mut self) {
+        self.clock.end();
+        self.slot.end();
+    }
+}
+
+fn quarantine_reason(journal: &Journal, id: &VersionId) -> String {
+    let entry = journal.quarantined().into_iter().find(|entry| entry.id.digest == id.digest);
+    let why = entry.map_or_else(|| "it failed before".to_owned(), |entry| entry.reason);
+    format!("{id} is quarantined: {why}; package a new version, or release it explicitly")
+}
+
+/// The signature a manifest promises must be the one the runtime sees.
+fn check_signature(dir: &VersionDir, runtime: &Signature) -> Result<(), LoadFailure> {
+    let Some(manifest) = dir.manifest() else { return Ok(()) };
+    if manifest.signature == *runtime {
+        return Ok(());
+    }
+    Err(LoadFailure::at(Stage::Signature)(format!(
+        "the manifest promises {:?}, the model has {runtime:?}; package the version again",
+        manifest.signature
+    )))
+}
+
+/// Sizes that the session will see: the allowed ones, or all up to the largest.
+fn batch_sizes(batch: &BatchConfig) -> Vec<usize> {
+    if !batch.allowed_sizes.is_empty() {
+        return batch.allowed_sizes.clone();
+    }
+    (1..=batch.max_batch_size.max(1)).collect()
+}
+
+fn artefact_bytes(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
+}

@@ -1,0 +1,194 @@
+//! The serving process: wires runtimes, registry and protocols together, says when it is ready, and drains.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::batch::images::DecodePool;
+use crate::core::Core;
+use crate::grpc;
+use crate::grpc::in_flight::InFlightBytes;
+use crate::registry::desired::Unasked;
+use crate::registry::load::Loader;
+use crate::registry::owner::{Registry, RegistrySettings};
+use crate::repository::watch::Watcher;
+use crate::runtimes;
+use crate::settings::{ControlMode, ServerSettings};
+use crate::state::StateDir;
+use crate::supervise::watchdog::Watchdog;
+use crate::supervise::{Listeners, WorkerLink};
+
+/// Names of the listeners.
+pub const GRPC: &str = "grpc";
+/// See [`GRPC`].
+pub const HTTP: &str = "http";
+/// See [`GRPC`].
+pub const METRICS: &str = "metrics";
+
+/// Threads that speak protocols; the runtime's pool does the work.
+const PROTOCOL_THREADS: usize = 2;
+
+/// Why the server cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ServeError(String);
+
+impl ServeError {
+    fn new(what: &str, error: impl std::fmt::Display) -> Self {
+        Self(format!("{what}: {error}"))
+    }
+}
+
+/// Serves until SIGTERM, SIGINT or the supervisor's death, then drains within the exit timeout.
+///
+/// # Errors
+/// Something needed for serving is missing, or requests were cut off at the end of the exit timeout.
+pub fn serve(
+    settings: &ServerSettings,
+    mut listeners: Listeners,
+    state: &StateDir,
+    link: Option<&WorkerLink>,
+) -> Result<(), ServeError> {
+    let core = Arc::new(start_core(settings, state)?);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(PROTOCOL_THREADS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("takt-protocol")
+        .enable_all()
+        .build()
+        .map_err(|error| ServeError::new("protocol threads can't be started", error))?;
+    let watcher = match settings.control_mode {
+        ControlMode::Poll => Some(Watcher::start(
+            &settings.model_repository,
+            settings.poll_interval,
+            core.registry().rescanner(),
+        )),
+        ControlMode::None | ControlMode::Explicit => None,
+    };
+    let served = runtime.block_on(run(settings, &mut listeners, Arc::clone(&core), link));
+    drop(watcher);
+    core.registry().shutdown();
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<Core, ServeError> {
+    let failed = |what| move |error: &dyn std::fmt::Display| ServeError::new(what, error);
+    let runtimes = runtimes::find(settings).map_err(|error| failed("runtimes")(&error))?;
+    let running = state.running_table().map_err(|error| failed("state directory")(&error))?;
+    let marks = running.clone();
+    let watchdog = Watchdog::start(move |hang| marks.mark_hung(&hang.model, hang.version))
+        .map_err(|error| failed("watchdog")(&error))?;
+    let decode = DecodePool::start(settings.decode_threads).map_err(|error| failed("decode threads")(&error))?;
+    let loader = Loader {
+        runtimes,
+        decode: Arc::new(decode),
+        journal: state.journal().map_err(|error| failed("state directory")(&error))?,
+        running,
+        watchdog: Arc::new(watchdog),
+        cache_dir: state.path().join("engines"),
+    };
+    let registry_settings = RegistrySettings {
+        repository: settings.model_repository.clone(),
+        unasked: if settings.control_mode == ControlMode::Explicit { Unasked::Nothing } else { Unasked::Everything },
+        wanted: settings.load_models.clone(),
+    };
+    let registry = Registry::start(registry_settings, loader).map_err(|error| failed("registry")(&error))?;
+    Ok(Core::new(registry, settings.control_mode))
+}
+
+async fn run(
+    settings: &ServerSettings,
+    listeners: &mut Listeners,
+    core: Arc<Core>,
+    link: Option<&WorkerLink>,
+) -> Result<(), ServeError> {
+    let begun = Instant::now();
+    let (stop, stopping) = watch::channel(false);
+    let _watch = link
+        .map(|link| {
+            let stop = stop.clone();
+            link.on_supervisor_gone(move || { let _ = stop.send(true); })
+        })
+        .transpose()
+        .map_err(|error| ServeError::new("supervisor", error))?;
+    let mut servers = JoinSet::new();
+    let in_flight = Arc::new(InFlightBytes::new(settings.max_in_flight_bytes));
+    if let Some(listener) = listeners.take(GRPC) {
+        announce("gRPC", &listener);
+        let (core, settings, stopping) = (Arc::clone(&core), settings.clone(), stopping.clone());
+        let in_flight = Arc::clone(&in_flight);
+        servers.spawn(async move { grpc::listen::serve(core, listener, &settings, in_flight, stopped(stopping)).await });
+    }
+    let mut ready = std::pin::pin!(tell_when_ready(&core, link, begun));
+    let mut signal = std::pin::pin!(terminate());
+    let mut stopping = stopping;
+    let mut told = false;
+    loop {
+        tokio::select! {
+            () = &mut ready, if !told => told = true,
+            name = &mut signal => {
+                info!(signal = name, timeout = ?settings.exit_timeout, "draining");
+                break;
+            }
+            _ = stopping.wait_for(|stop| *stop) => break,
+            Some(ended) = servers.join_next() => {
+                return Err(match ended {
+                    Ok(Ok(())) => ServeError("a listener ended by itself".to_owned()),
+                    Ok(Err(error)) => ServeError::new("a listener failed", error),
+                    Err(error) => ServeError::new("a listener panicked", error),
+                });
+            }
+        }
+    }
+    core.begin_drain();
+    let _ = stop.send(true);
+    let drained = tokio::time::timeout(settings.exit_timeout, async { while servers.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        warn!(timeout = ?settings.exit_timeout, in_flight_bytes = in_flight.used(), "requests were still running when the exit timeout passed");
+        servers.abort_all();
+    }
+    info!("drained");
+    Ok(())
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+async fn tell_when_ready(core: &Core, link: Option<&WorkerLink>, begun: Instant) {
+    while !core.registry().has_settled() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    info!(took = ?begun.elapsed(), "ready");
+    if let Some(Err(error)) = link.map(WorkerLink::ready) {
+        error!(%error, "the supervisor did not hear that this worker is ready");
+    }
+}
+
+async fn terminate() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            error!(%error, "signals can't be caught; only SIGKILL ends this process");
+            std::future::pending().await
+        }
+    }
+}
+
+fn announce(protocol: &str, listener: &TcpListener) {
+    match listener.local_addr() {
+        Ok(address) => info!(%address, "{protocol} listens"),
+        Err(error) => warn!(%error, "{protocol} listens at an unknown address"),
+    }
+}

@@ -1,0 +1,193 @@
+//! `takt data`: images to train and to measure with.
+
+use std::io::{IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use takt_pipeline::data::surface::{self, Counts, Knobs, Label, Plan, Split, Summary};
+
+/// Images to train and to measure with.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a seeded set of synthetic images: the same settings give the same bytes on every machine.
+    Generate(Generate),
+}
+
+/// What can be generated.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Textured surfaces with scratches, dents, stains, holes and cracks, or none.
+    SurfaceDefects,
+}
+
+#[derive(Debug, Args)]
+struct Generate {
+    /// What to generate.
+    #[arg(value_enum, default_value_t = Kind::SurfaceDefects)]
+    kind: Kind,
+    /// Folder to write to: a new one, an empty one, or one to go on with.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Start of all randomness.
+    #[arg(long, default_value_t = Plan::default().seed)]
+    seed: u64,
+    /// Number of images to train with.
+    #[arg(long, value_name = "N", default_value_t = Plan::default().counts.train)]
+    train: u32,
+    /// Number of images to choose settings with; products and textures are others than in training.
+    #[arg(long, value_name = "N", default_value_t = Plan::default().counts.validation)]
+    validation: u32,
+    /// Number of images to report on; products and textures are others than in training and validation.
+    #[arg(long, value_name = "N", default_value_t = Plan::default().counts.test)]
+    test: u32,
+    /// Width and height of the images in pixels.
+    #[arg(long, value_name = "PIXELS", default_value_t = Plan::default().size)]
+    size: u32,
+    /// JPEG quality, 1 to 100.
+    #[arg(long, default_value_t = Plan::default().jpeg_quality)]
+    jpeg_quality: u8,
+    /// Fraction of images without a defect; 0.1667 gives every class the same number.
+    #[arg(long, value_name = "FRACTION", default_value_t = Knobs::default().ok_share)]
+    ok_share: f32,
+    /// How much defects stand out, relative to the default.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    contrast: f32,
+    /// How uneven and changing the light is, relative to the default.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    lighting: f32,
+    /// Lens blur, relative to the default.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    blur: f32,
+    /// Sensor noise, relative to the default.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    noise: f32,
+    /// How much stations differ from one another, relative to the default.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    station_shift: f32,
+    /// Threads to use; all cores by default. Does not change the images.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Shows a bar on the terminal.
+struct Bar(ProgressBar);
+
+impl surface::Progress for Bar {
+    fn begin(&self, total: u64) {
+        self.0.set_length(total);
+    }
+
+    fn advance(&self) {
+        self.0.inc(1);
+    }
+}
+
+/// Runs `takt data ...`.
+pub fn run(args: DataArgs) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Generate(args) => match args.kind {
+            Kind::SurfaceDefects => surface_defects(&args),
+        },
+    }
+}
+
+fn surface_defects(args: &Generate) -> anyhow::Result<ExitCode> {
+    let plan = args.plan();
+    // Files are always whole and a second run goes on, so a signal only has to stop the threads.
+    let cancel = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset and sets it, the second one ends the process.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&cancel))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&cancel)))
+            .context("cannot listen for Ctrl-C")?;
+    }
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let threads = args.threads.unwrap_or_else(cores);
+    let bar = Bar(progress_bar());
+    let result = surface::generate(&plan, &args.out, threads, &bar, &cancel);
+    bar.0.finish_and_clear();
+    let summary = result?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &summary)?;
+        writeln!(out)?;
+    } else {
+        write_summary(&mut out, args, &summary)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Generate {
+    fn plan(&self) -> Plan {
+        Plan {
+            seed: self.seed,
+            size: self.size,
+            counts: Counts {
+                train: self.train,
+                validation: self.validation,
+                test: self.test,
+            },
+            knobs: Knobs {
+                ok_share: self.ok_share,
+                contrast: self.contrast,
+                lighting: self.lighting,
+                blur: self.blur,
+                noise: self.noise,
+                station_shift: self.station_shift,
+            },
+            jpeg_quality: self.jpeg_quality,
+        }
+    }
+}
+
+/// A bar where standard error is a terminal, nothing elsewhere.
+fn progress_bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} images, {per_sec}, {eta} left");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn write_summary(out: &mut impl Write, args: &Generate, summary: &Summary) -> std::io::Result<()> {
+    let total = summary.made + summary.kept;
+    write!(out, "{total} images of {0} x {0} pixels in ", args.size)?;
+    writeln!(out, "{}", args.out.display())?;
+    if summary.kept > 0 {
+        writeln!(out, "  {} of them were there already", summary.kept)?;
+    }
+    write!(out, "\n{:12}", "")?;
+    for label in Label::ALL {
+        write!(out, "{:>9}", label.name())?;
+    }
+    writeln!(out)?;
+    for split in Split::ALL {
+        let Some(counts) = summary.counts.get(&split) else {
+            continue;
+        };
+        write!(out, "{:12}", split.name())?;
+        for label in Label::ALL {
+            write!(out, "{:>9}", counts.get(&label).copied().unwrap_or(0))?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "\nlabels   {}", summary.labels.display())?;
+    writeln!(out, "digest   sha256:{}", summary.digest)
+}
