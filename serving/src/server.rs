@@ -15,12 +15,11 @@ use crate::grpc::in_flight::InFlightBytes;
 use crate::registry::desired::Unasked;
 use crate::registry::load::Loader;
 use crate::registry::owner::{Registry, RegistrySettings};
-use crate::repository::watch::Watcher;
+use crate::repository::watch::{Notifications, Watch, WatchOptions};
 use crate::runtimes;
 use crate::settings::{ControlMode, ServerSettings};
 use crate::state::StateDir;
-use crate::supervise::watchdog::Watchdog;
-use crate::supervise::{Listeners, WorkerLink};
+use crate::supervise::{Listeners, Watchdog, WorkerLink};
 
 /// Names of the listeners.
 pub const GRPC: &str = "grpc";
@@ -31,6 +30,9 @@ pub const METRICS: &str = "metrics";
 
 /// Threads that speak protocols; the runtime's pool does the work.
 const PROTOCOL_THREADS: usize = 2;
+
+/// How long the repository must be quiet before a change is looked at.
+const SETTLE: Duration = Duration::from_millis(300);
 
 /// Why the server cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -62,11 +64,7 @@ pub fn serve(
         .build()
         .map_err(|error| ServeError::new("protocol threads can't be started", error))?;
     let watcher = match settings.control_mode {
-        ControlMode::Poll => Some(Watcher::start(
-            &settings.model_repository,
-            settings.poll_interval,
-            core.registry().rescanner(),
-        )),
+        ControlMode::Poll => Some(watch_repository(settings, &core)?),
         ControlMode::None | ControlMode::Explicit => None,
     };
     let served = runtime.block_on(run(settings, &mut listeners, Arc::clone(&core), link));
@@ -74,6 +72,20 @@ pub fn serve(
     core.registry().shutdown();
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
+}
+
+fn watch_repository(settings: &ServerSettings, core: &Core) -> Result<Watch, ServeError> {
+    let options = WatchOptions {
+        settle: SETTLE,
+        settle_at_most: SETTLE * 20,
+        poll: Some(settings.poll_interval),
+        notifications: Notifications::On,
+    };
+    let watch = Watch::start(&settings.model_repository, options, core.registry().rescanner())
+        .map_err(|error| ServeError::new("the repository can't be watched", error))?;
+    // What changed between the first scan and the beginning of the watch.
+    core.registry().rescan();
+    Ok(watch)
 }
 
 fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<Core, ServeError> {

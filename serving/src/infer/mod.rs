@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use takt_artifact::decision::Judgement;
-use takt_monitoring::PredictionId;
+use takt_monitoring::events::PredictionId;
 use tokio::sync::oneshot;
 
 use crate::batch::batcher::{self, Refusal};
