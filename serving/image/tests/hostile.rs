@@ -1,5 +1,7 @@
 //! Files that are too large, cut off, damaged or not images at all: an error for that image, and nothing else.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use common::{all_images, read, spec};

@@ -188,7 +188,8 @@ def cases():
     yield "jpeg", "cmyk.jpg", {"width": 30, "height": 24, "color": "gray"} | full
     for file in ("420.jpg", "422.jpg", "444.jpg", "grey.jpg", "restart.jpg"):
         for width, height in ((60, 46), (36, 28), (18, 14)):  # decoded at 1/2, 1/4 and 1/8
-            yield "scaled_jpeg", file, {"width": width, "height": height}
+            kind = "reduced_jpeg" if file == "422.jpg" else "scaled_jpeg"
+            yield kind, file, {"width": width, "height": height}
     yield "scaled_jpeg", "frame-420.jpg", {"width": 60, "height": 60, "color": "gray"}
     yield "scaled_jpeg", "frame-420.jpg", {"width": 48, "height": 48, "resize": {"mode": "shorter_side_crop", "shorter": 55}}
     yield "scaled_jpeg", "frame-420.jpg", {"width": 48, "height": 48, "resize": letterbox, "filter": "lanczos3"}
