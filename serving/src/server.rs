@@ -15,7 +15,7 @@ use crate::grpc::in_flight::InFlightBytes;
 use crate::registry::desired::Unasked;
 use crate::registry::load::Loader;
 use crate::registry::owner::{Registry, RegistrySettings};
-use crate::repository::watch::{Notifications, Watch, WatchOptions};
+use crate::repository::watch::Watcher;
 use crate::runtimes;
 use crate::settings::{ControlMode, ServerSettings};
 use crate::state::StateDir;
@@ -30,9 +30,6 @@ pub const METRICS: &str = "metrics";
 
 /// Threads that speak protocols; the runtime's pool does the work.
 const PROTOCOL_THREADS: usize = 2;
-
-/// How long the repository must be quiet before a change is looked at.
-const SETTLE: Duration = Duration::from_millis(300);
 
 /// Why the server cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +61,7 @@ pub fn serve(
         .build()
         .map_err(|error| ServeError::new("protocol threads can't be started", error))?;
     let watcher = match settings.control_mode {
-        ControlMode::Poll => Some(watch_repository(settings, &core)?),
+        ControlMode::Poll => Some(watch_repository(settings, &core)),
         ControlMode::None | ControlMode::Explicit => None,
     };
     let served = runtime.block_on(run(settings, &mut listeners, Arc::clone(&core), link));
@@ -74,18 +71,11 @@ pub fn serve(
     served
 }
 
-fn watch_repository(settings: &ServerSettings, core: &Core) -> Result<Watch, ServeError> {
-    let options = WatchOptions {
-        settle: SETTLE,
-        settle_at_most: SETTLE * 20,
-        poll: Some(settings.poll_interval),
-        notifications: Notifications::On,
-    };
-    let watch = Watch::start(&settings.model_repository, options, core.registry().rescanner())
-        .map_err(|error| ServeError::new("the repository can't be watched", error))?;
+fn watch_repository(settings: &ServerSettings, core: &Core) -> Watcher {
+    let watcher = Watcher::start(&settings.model_repository, settings.poll_interval, core.registry().rescanner());
     // What changed between the first scan and the beginning of the watch.
     core.registry().rescan();
-    Ok(watch)
+    watcher
 }
 
 fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<Core, ServeError> {

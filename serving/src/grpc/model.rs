@@ -37,7 +37,7 @@ pub(super) fn metadata(version: &ServedVersion, versions: &[u64]) -> ModelMetada
 
 /// A version's configuration as Triton shows it.
 pub(super) fn config(version: &ServedVersion) -> ModelConfig {
-    crate::repository::to_proto::to_proto(&version.config, version.batcher.config(), &version.signature)
+    crate::repository::to_proto::to_proto(&version.config, &version.signature)
 }
 
 /// The repository's models and versions with their states.
