@@ -1,1 +1,6 @@
-//! stub
+//! Drift, health and funnel monitoring. No transport and no clock of its own.
+//!
+//! Depends on takt-artifact for the vocabulary of a version ([`VersionDigest`](takt_artifact::VersionDigest),
+//! [`Judgement`](takt_artifact::decision::Judgement), the drift reference): one idea has one type.
+
+pub mod events;

@@ -228,8 +228,8 @@ pub fn compare(
     let mut worst = 0.0_f64;
     for (at, (expected, found)) in expected.numbers().zip(actual.numbers()).enumerate() {
         let off = (found - expected).abs();
-        // Not `off > allowed`: a NaN is never within tolerance.
-        if !(off <= allowed) {
+        // A NaN is never within tolerance.
+        if off.is_nan() || off > allowed {
             return Err(GoldenMismatch::Value {
                 output: output.to_owned(),
                 index: index(at, actual.shape),

@@ -1,10 +1,25 @@
 //! Runtimes that execute an ONNX model, behind one small trait.
 //!
 //! [`Backend`] loads a model file into a [`Session`]; a session belongs to one instance thread and runs batches.
-//! tract is always there; ONNX Runtime is found at run time (`discover`).
+//! tract is always there; ONNX Runtime is found at run time ([`discover`]). What really runs a model, and what was asked for
+//! but did not come up, is in its [`Placement`].
+//!
+//! The TensorRT and CUDA paths have never run on the hardware: what is tested is how options reach ONNX Runtime, and what
+//! happens where the provider is not there.
 
+mod check;
+mod contain;
+pub mod discover;
+mod error;
+#[cfg(feature = "ort")]
+pub mod ort;
+pub mod provider;
 pub mod tensor;
+#[cfg(feature = "tract")]
+pub mod tract;
 
+pub use error::{LoadError, RunError};
+pub use provider::Provider;
 pub use tensor::{InputView, OutputTensor};
 
 use std::path::PathBuf;
@@ -39,12 +54,12 @@ pub trait Session: Send {
     /// dimension equal to the batch where the model batches.
     ///
     /// # Errors
-    /// The runtime failed; the session may be broken and should be rebuilt.
+    /// The inputs do not fit, or the runtime failed; [`RunError::breaks_session`] tells whether to rebuild the session.
     fn run(&mut self, inputs: &[InputView<'_>]) -> Result<Vec<OutputTensor>, RunError>;
 }
 
 /// What to load and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct LoadRequest {
     /// The ONNX file.
     pub model: PathBuf,
@@ -52,11 +67,11 @@ pub struct LoadRequest {
     pub providers: Vec<Provider>,
     /// Fail rather than fall back to a later provider.
     pub strict: bool,
-    /// Threads within one run.
+    /// Threads within one run, for this session alone; 0 shares the pool of the process. tract always runs on one.
     pub intra_op_threads: usize,
-    /// Batch sizes the session must be able to run; tract concretises its plan for each.
+    /// Batch sizes the session must be able to run; a hint for what to optimise. Empty: any.
     pub batch_sizes: Vec<usize>,
-    /// Where engines may be cached.
+    /// Where engines may be cached; a provider's own `engine_cache_path` goes before it.
     pub cache_dir: Option<PathBuf>,
 }
 
@@ -72,20 +87,3 @@ pub struct Placement {
     /// Nodes per provider, where the runtime tells.
     pub nodes: Vec<(String, usize)>,
 }
-
-/// An execution provider with its options, as configured; grows in `provider.rs`.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Provider {
-    /// The processor.
-    Cpu,
-}
-
-/// Why a session could not be built.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct LoadError(pub String);
-
-/// Why a run failed.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct RunError(pub String);

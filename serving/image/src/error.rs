@@ -16,7 +16,9 @@ pub enum ImageError {
         found: String,
     },
     /// More encoded bytes than allowed.
-    #[error("the encoded image has {found} bytes, more than the limit of {limit}; send a smaller image or raise the limit")]
+    #[error(
+        "the encoded image has {found} bytes, more than the limit of {limit}; send a smaller image or raise the limit"
+    )]
     EncodedTooLarge {
         /// Bytes sent.
         found: usize,
@@ -127,23 +129,41 @@ impl ImageError {
     /// Whether the image is to blame, as opposed to the caller or this crate.
     #[must_use]
     pub const fn is_bad_input(&self) -> bool {
-        !matches!(self, Self::OutputLength { .. } | Self::Decoder { .. } | Self::Resize { .. })
+        !matches!(
+            self,
+            Self::OutputLength { .. } | Self::Decoder { .. } | Self::Resize { .. }
+        )
     }
 
     pub(crate) fn unknown_format(bytes: &[u8]) -> Self {
-        let found = bytes.iter().take(8).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
+        let found = bytes
+            .iter()
+            .take(8)
+            .map(|b| format!("{b:02x}"))
+            .collect::<Vec<_>>()
+            .join(" ");
         Self::UnknownFormat { found }
     }
 
     pub(crate) fn corrupt(format: Format, reason: impl Into<String>) -> Self {
-        Self::Corrupt { format, reason: reason.into() }
+        Self::Corrupt {
+            format,
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn unsupported(format: Format, reason: impl Into<String>) -> Self {
-        Self::Unsupported { format, reason: reason.into() }
+        Self::Unsupported {
+            format,
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn truncated(format: Format, bytes: usize, reason: impl Into<String>) -> Self {
-        Self::Truncated { format, bytes, reason: reason.into() }
+        Self::Truncated {
+            format,
+            bytes,
+            reason: reason.into(),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use takt_artifact::manifest::{Lineage, SCHEMA};
 use takt_artifact::{Decision, Manifest, Preprocess, Signature, TensorSpec, Variant};
 
-use super::config::{DeclaredTensor, ModelConfig};
+use super::config::{DeclaredTensor, ModelConfig, Side};
 use super::fault::{ConfigFault, ConfigFaults};
 
 /// What turns pixels into a verdict, from wherever it is said.
@@ -89,11 +89,11 @@ impl ModelConfig {
             }
         };
         for (side, declared, specs) in [
-            ("inputs", &self.inputs, &model.inputs),
-            ("outputs", &self.outputs, &model.outputs),
+            (Side::Input, &self.inputs, &model.inputs),
+            (Side::Output, &self.outputs, &model.outputs),
         ] {
             for (i, tensor) in declared.iter().enumerate() {
-                let key = format!("{side}[{i}]");
+                let key = self.tensor_key(side, i);
                 faults.extend(self.tensor_fault(&key, tensor, specs, batch_size > 0));
             }
         }

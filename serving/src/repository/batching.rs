@@ -1,13 +1,17 @@
 //! Whether a batching section makes sense, by itself and with the model's signature.
 
-use takt_artifact::Signature;
+use takt_artifact::{Signature, TensorSpec};
 
-use super::config::{MaxBatch, ModelConfig, Source};
-use super::fault::ConfigFaults;
+use super::config::{DeclaredTensor, MaxBatch, ModelConfig, Source};
+use super::fault::{ConfigFault, ConfigFaults};
 use crate::batch::config::BatchConfig;
 
 /// Largest `max_batch_size` that is taken for meant.
-pub const LARGEST_BATCH: usize = 65_536;
+pub(super) const LARGEST_BATCH: usize = 65_536;
+/// Most sessions of one model, and most threads of one run, that are taken for meant.
+pub(super) const MOST_THREADS: usize = 1024;
+/// Most priorities that are taken for meant.
+pub(super) const MOST_PRIORITIES: u64 = 64;
 
 /// A key of the batching section; each format has its own name for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,15 +112,16 @@ impl ModelConfig {
 
     /// As Triton's auto-completion reads it: dims of the model's own rank leave no room for a batch dimension.
     fn declares_full_shapes(&self, signature: &Signature) -> bool {
-        self.inputs.iter().any(|declared| {
+        let full = |declared: &DeclaredTensor, spec: Option<&TensorSpec>| {
             let dims = declared.reshape.as_ref().unwrap_or(&declared.dims);
-            signature
-                .input(&declared.name)
-                .is_some_and(|spec| spec.shape.len() == dims.len())
-        })
+            spec.is_some_and(|spec| spec.shape.len() == dims.len())
+        };
+        let mut inputs = self.inputs.iter().map(|tensor| (tensor, signature.input(&tensor.name)));
+        let mut outputs = self.outputs.iter().map(|tensor| (tensor, signature.output(&tensor.name)));
+        inputs.any(|(tensor, spec)| full(tensor, spec)) || outputs.any(|(tensor, spec)| full(tensor, spec))
     }
 
-    fn cannot_batch(&self, size: usize, signature: &Signature) -> super::ConfigFault {
+    fn cannot_batch(&self, size: usize, signature: &Signature) -> ConfigFault {
         let tensors = signature.inputs.iter().chain(&signature.outputs);
         let fixed: Vec<String> = tensors
             .filter(|spec| spec.shape.first() != Some(&-1))
@@ -137,10 +142,9 @@ impl ModelConfig {
 
 #[cfg(test)]
 mod tests {
-    use takt_artifact::{DataType, TensorSpec};
+    use takt_artifact::DataType;
 
     use super::*;
-    use crate::repository::config::DeclaredTensor;
 
     fn signature(batch: i64) -> Signature {
         let tensor = |name: &str, shape: &[i64]| TensorSpec {

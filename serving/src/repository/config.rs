@@ -116,10 +116,8 @@ pub enum Warmup {
 pub struct Limits {
     /// Longest run before the watchdog takes the session for hung.
     pub run_timeout: Duration,
-    /// Most pixels of an encoded image.
-    pub max_pixels: u64,
-    /// Most bytes of an encoded image.
-    pub max_encoded_bytes: usize,
+    /// Bounds on encoded images.
+    pub images: takt_image::Limits,
 }
 
 /// What a manifest would say of a version that has none.
@@ -155,6 +153,13 @@ pub struct DeclaredTensor {
     pub reshape: Option<Vec<i64>>,
 }
 
+/// Which way a tensor goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Input,
+    Output,
+}
+
 impl MaxBatch {
     /// What [`MaxBatch::Auto`] means for a model that can batch: most of what batching gives on a processor, for
     /// little memory and delay.
@@ -172,12 +177,11 @@ impl Source {
 }
 
 impl Default for Limits {
-    /// 30 s per run; images as `takt-image` bounds them: 64 million pixels, 64 MiB.
+    /// 30 s per run.
     fn default() -> Self {
         Self {
             run_timeout: Duration::from_secs(30),
-            max_pixels: 64_000_000,
-            max_encoded_bytes: 64 << 20,
+            images: takt_image::Limits::default(),
         }
     }
 }
@@ -221,6 +225,15 @@ impl ModelConfig {
             .map_or(&[], |labels| &labels.names)
     }
 
+    /// Key of a declared input or output, as its file writes it.
+    pub(super) fn tensor_key(&self, side: Side, index: usize) -> String {
+        let many = if matches!(self.source, Source::Pbtxt(_)) { "" } else { "s" };
+        match side {
+            Side::Input => format!("input{many}[{index}]"),
+            Side::Output => format!("output{many}[{index}]"),
+        }
+    }
+
     /// A fault of what stands at `key`, found by comparing the configuration with something else.
     pub fn fault(
         &self,
@@ -237,10 +250,11 @@ impl ModelConfig {
     }
 
     /// Where `key` stands, or else the nearest table that holds it.
-    fn position(&self, key: &str) -> Option<Position> {
+    pub(super) fn position(&self, key: &str) -> Option<Position> {
         let mut key = key;
         loop {
-            if let Some(position) = self.positions.get(key) {
+            let first_of_many = || self.positions.get(&format!("{key}[0]"));
+            if let Some(position) = self.positions.get(key).or_else(first_of_many) {
                 return Some(*position);
             }
             key = &key[..key.rfind(['.', '['])?];

@@ -19,28 +19,29 @@ pub struct Fingerprint([u8; 16]);
 pub(super) struct Fingerprinter(Sha256);
 
 impl Fingerprinter {
-    /// Takes in the file at `path` under the name `name`; one that is not there counts too.
-    pub(super) fn file(&mut self, name: &str, path: &Path) {
-        match fs::metadata(path) {
-            Ok(metadata) => self.entry(name, &metadata),
-            Err(error) => self.part(&[name.as_bytes(), error.kind().to_string().as_bytes()]),
-        }
-    }
-
     /// Takes in every file of a folder, not those of folders within, in the order of their names.
     pub(super) fn folder(&mut self, folder: &Path) -> io::Result<()> {
-        let mut files: Vec<(String, fs::Metadata)> = Vec::new();
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            // Through symbolic links: what they lead to is what is loaded. One that leads nowhere counts as itself.
-            let metadata = fs::metadata(entry.path()).or_else(|_| entry.metadata())?;
-            files.push((entry.file_name().to_string_lossy().into_owned(), metadata));
-        }
-        files.sort_by(|(a, _), (b, _)| a.cmp(b));
-        for (name, metadata) in files.iter().filter(|(_, metadata)| !metadata.is_dir()) {
+        for (name, metadata) in entries(folder)?.iter().filter(|(_, metadata)| !metadata.is_dir()) {
             self.entry(name, metadata);
         }
         Ok(())
+    }
+
+    /// Takes in every file of a folder and of those within, so many levels deep; what cannot be read counts as such.
+    pub(super) fn tree(&mut self, folder: &Path, levels: usize) {
+        let entries = match entries(folder) {
+            Ok(entries) => entries,
+            Err(error) => return self.part(&[error.kind().to_string().as_bytes()]),
+        };
+        for (name, metadata) in &entries {
+            if metadata.is_dir() && levels > 0 {
+                self.part(&[name.as_bytes()]);
+                self.tree(&folder.join(name), levels - 1);
+            } else if !metadata.is_dir() {
+                self.entry(name, metadata);
+            }
+        }
+        self.part(&[b"/"]);
     }
 
     /// Takes in what another has found.
@@ -75,6 +76,20 @@ impl Fingerprinter {
             self.0.update(part);
         }
     }
+}
+
+/// What is in a folder, by name. Symbolic links count as what they lead to, for that is what is loaded; one that leads
+/// nowhere counts as itself, and what vanishes meanwhile not at all.
+fn entries(folder: &Path) -> io::Result<Vec<(String, fs::Metadata)>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if let Ok(metadata) = fs::metadata(entry.path()).or_else(|_| entry.metadata()) {
+            entries.push((entry.file_name().to_string_lossy().into_owned(), metadata));
+        }
+    }
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(entries)
 }
 
 impl fmt::Display for Fingerprint {

@@ -12,16 +12,24 @@
 
 pub mod agree;
 pub mod batching;
+pub mod check;
 pub mod config;
 pub mod fault;
 pub mod fingerprint;
-pub mod labels;
+mod labels;
+pub mod memory;
+pub mod pbtxt;
 pub mod policy;
 pub mod scan;
+pub mod to_proto;
 pub mod toml;
+pub mod watch;
 
+pub use check::{CheckOptions, CheckReport, check};
 pub use config::ModelConfig;
 pub use fault::{ConfigFault, ConfigFaults, ConfigWarning, Position};
 pub use fingerprint::Fingerprint;
 pub use policy::VersionPolicy;
 pub use scan::{FoundModel, FoundVersion, Scan, ScanError, scan};
+pub use to_proto::to_proto;
+pub use watch::{WatchOptions, Watcher};

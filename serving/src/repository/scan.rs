@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use takt_artifact::Manifest;
 use takt_artifact::names::{NAME_RULE, is_name};
 use takt_artifact::version::MODEL_FILE;
@@ -11,7 +12,7 @@ use takt_artifact::version::MODEL_FILE;
 use super::config::{ModelConfig, Source};
 use super::fault::{ConfigFault, ConfigFaults};
 use super::fingerprint::{Fingerprint, Fingerprinter};
-use super::toml;
+use super::{pbtxt, toml};
 
 /// What [`scan`] found.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ pub struct FoundVersion {
 }
 
 /// Something that was passed over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ignored {
     /// The file or folder.
     pub path: PathBuf,
@@ -136,8 +137,8 @@ fn model(name: String, dir: PathBuf) -> FoundModel {
     };
     let mut files = Fingerprinter::default();
     // Files beside the versions: the configuration and the labels it names.
-    if files.folder(&model.dir).is_err() {
-        files.file("", &model.dir);
+    if let Err(error) = files.folder(&model.dir) {
+        tracing::debug!(folder = %model.dir.display(), %error, "vanished while it was looked at");
     }
     let files = files.finish();
     for (name, path) in children {
@@ -155,6 +156,9 @@ fn model(name: String, dir: PathBuf) -> FoundModel {
 fn config(name: &str, dir: &Path) -> Result<ModelConfig, ConfigFaults> {
     if dir.join(toml::FILE).exists() {
         return toml::read(name, dir);
+    }
+    if dir.join(pbtxt::FILE).exists() {
+        return pbtxt::read(name, dir);
     }
     Ok(ModelConfig::new(name, Source::Defaults(dir.to_owned())))
 }

@@ -18,7 +18,7 @@ pub fn settle_death(
     for action in &actions {
         match action {
             Action::Quarantine { version, reason } => {
-                tracing::error!(%version, reason, "version is quarantined")
+                tracing::error!(%version, reason, "version is quarantined");
             }
             Action::Strike { version, cause } => {
                 tracing::warn!(%version, cause, "version may have caused the death; it stays in service");
@@ -43,7 +43,10 @@ pub fn settle_leftovers(
     let intents = journal.open_intents();
     let running = dir.running()?;
     let same_boot = !running.is_empty() || intents.iter().any(|intent| intent.boot == boot::id());
-    let death = if same_boot {
+    let death = if running.iter().any(|run| run.hung) {
+        // Without a supervisor nobody saw the exit code, but the watchdog left its mark.
+        Death::Watchdog
+    } else if same_boot {
         Death::Unwitnessed
     } else {
         Death::Reboot

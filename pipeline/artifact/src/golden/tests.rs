@@ -1,5 +1,10 @@
-use proptest::prelude::*;
+use std::collections::HashMap;
 
+use proptest::prelude::*;
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+
+use super::file::{METADATA, Stored};
 use super::*;
 use crate::manifest::Precision;
 use crate::sample;

@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use self::reader::{Document, Entry, Section};
-use super::batching::{self, Key, LARGEST_BATCH};
+use super::batching::{self, Key, LARGEST_BATCH, MOST_THREADS};
 use super::config::{Joining, MaxBatch, ModelConfig, OnNewVersion, OutputLabels, Source, Warmup};
 use super::fault::{ConfigFault, ConfigFaults};
 use super::labels;
@@ -21,9 +21,6 @@ use super::policy::VersionPolicy;
 
 /// File name in the model's folder.
 pub const FILE: &str = "model.toml";
-
-/// Most sessions of one model, and most threads of one run, that are taken for meant.
-const MOST_THREADS: usize = 1024;
 
 /// Reads the `model.toml` in the folder of the model `name`.
 ///

@@ -10,6 +10,8 @@ use ::toml::Spanned;
 use ::toml::de::{DeTable, DeValue};
 use serde::de::{DeserializeOwned, IntoDeserializer as _};
 
+use takt_backend::provider::{ProviderFault, Scalar};
+
 use crate::repository::fault::{ConfigFault, Position, closest, quote};
 
 /// A file that is being read.
@@ -66,6 +68,11 @@ impl<'d> Document<'d> {
 
     pub(super) fn into_parts(self) -> (Vec<ConfigFault>, BTreeMap<String, Position>) {
         (self.faults.into_inner(), self.positions.into_inner())
+    }
+
+    /// Notes where a key stands.
+    fn note(&self, path: String, start: usize) {
+        self.positions.borrow_mut().insert(path, Position::of(self.text, start));
     }
 
     /// Notes where the keys within a value stand.
@@ -131,11 +138,7 @@ impl<'d> Section<'d> {
         self.known.push(key);
         let (span, value) = self.entries.remove(key)?;
         let path = self.join(key);
-        let position = Position::of(self.document.text, span.start);
-        self.document
-            .positions
-            .borrow_mut()
-            .insert(path.clone(), position);
+        self.document.note(path.clone(), span.start);
         Some(Entry {
             document: self.document,
             key: path,
@@ -158,15 +161,16 @@ impl<'d> Section<'d> {
     /// Whatever keys are left, in the order of the alphabet.
     pub(super) fn rest(&mut self) -> Vec<Entry<'d>> {
         let entries = std::mem::take(&mut self.entries);
-        let entry = |key: &str, value| Entry {
-            document: self.document,
-            key: self.join(key),
-            value,
+        let entry = |(key, (span, value)): (String, (Range<usize>, _))| {
+            let path = self.join(&key);
+            self.document.note(path.clone(), span.start);
+            Entry {
+                document: self.document,
+                key: path,
+                value,
+            }
         };
-        entries
-            .into_iter()
-            .map(|(key, (_, value))| entry(&key, value))
-            .collect()
+        entries.into_iter().map(entry).collect()
     }
 
     /// A fault of what the whole table lacks or says.
@@ -409,20 +413,59 @@ fn one_line(message: &str) -> String {
     message.lines().collect::<Vec<_>>().join(", ")
 }
 
-impl Entry<'_> {
+impl<'d> Entry<'d> {
     /// A whole number of either sign.
     pub(super) fn signed(self, expected: &str) -> Option<i64> {
         self.read(expected, "", integer)
     }
 
-    /// A plain value as text, as options of providers take it.
-    pub(super) fn scalar(self) -> Option<String> {
+    /// A plain value, as options of providers take it.
+    pub(super) fn scalar(self) -> Option<Scalar> {
         self.read("text, a number, true or false", "", |value| match value {
-            DeValue::String(text) => Some(text.to_string()),
-            DeValue::Boolean(yes) => Some(yes.to_string()),
-            DeValue::Float(float) => Some(float.as_str().to_owned()),
-            DeValue::Integer(_) => integer(value).map(|n| n.to_string()),
+            DeValue::String(text) => Some(Scalar::Text(text.to_string())),
+            DeValue::Boolean(yes) => Some(Scalar::Bool(*yes)),
+            DeValue::Float(_) => number(value).map(Scalar::Float),
+            DeValue::Integer(_) => integer(value).map(Scalar::Integer),
             _ => None,
         })
+    }
+
+    /// The last part of its key.
+    pub(super) fn name(&self) -> &str {
+        self.key.rsplit('.').next().unwrap_or(&self.key)
+    }
+
+    /// Where it stands, for faults that show after it was read.
+    pub(super) fn place(&self) -> Place<'d> {
+        Place {
+            document: self.document,
+            key: self.key.clone(),
+            span: self.value.span(),
+        }
+    }
+}
+
+/// Where a value stood.
+pub(super) struct Place<'d> {
+    document: &'d Document<'d>,
+    key: String,
+    span: Range<usize>,
+}
+
+impl Place<'_> {
+    /// Notes what is wrong with a provider; the message has found and expected in it.
+    pub(super) fn provider_fault(&self, fault: &ProviderFault) {
+        let key = fault.option.as_ref().map_or_else(|| self.key.clone(), |option| format!("{}.{option}", self.key));
+        let at = self.document.positions.borrow().get(&key).copied();
+        self.document.faults.borrow_mut().push(ConfigFault {
+            at: at.or(Some(Position::of(self.document.text, self.span.start))),
+            key,
+            ..ConfigFault::of_file(
+                self.document.file,
+                format!("{} ({})", fault.provider, fault.problem),
+                "a provider of ONNX Runtime with options it has",
+                "",
+            )
+        });
     }
 }

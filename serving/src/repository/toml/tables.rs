@@ -1,19 +1,20 @@
 //! The tables of `model.toml`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use takt_artifact::DataType;
 use takt_backend::Provider;
+use takt_backend::provider::RawProvider;
 
 use super::reader::{Entry, Section};
 use crate::batch::config::{BatchConfig, TimeoutAction};
-use crate::repository::batching::LARGEST_BATCH;
+use crate::repository::batching::{LARGEST_BATCH, MOST_PRIORITIES};
 use crate::repository::config::{DeclaredTensor, Limits};
 
 /// Longest wait that is taken for meant.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const MOST_WAITING: usize = 10_000_000;
-const MOST_PRIORITIES: u64 = 64;
 const MOST_PIXELS: u64 = 1 << 40;
 const MOST_ENCODED_BYTES: usize = 1 << 31;
 
@@ -87,13 +88,19 @@ pub(super) fn limits(mut table: Section<'_>, limits: &mut Limits) {
         .take("max_pixels")
         .and_then(|entry| entry.integer(1..=MOST_PIXELS))
     {
-        limits.max_pixels = pixels;
+        limits.images.max_pixels = pixels;
     }
     if let Some(bytes) = table
         .take("max_encoded_bytes")
         .and_then(|entry| entry.size(1..=MOST_ENCODED_BYTES))
     {
-        limits.max_encoded_bytes = bytes;
+        limits.images.max_encoded_bytes = bytes;
+    }
+    if let Some(side) = table
+        .take("max_image_side")
+        .and_then(|entry| entry.integer(1..=MOST_PIXELS))
+    {
+        limits.images.max_side = u32::try_from(side).unwrap_or(u32::MAX);
     }
     table.finish();
 }
@@ -181,6 +188,33 @@ pub(super) fn providers(entry: Entry<'_>) -> Vec<Provider> {
 }
 
 fn provider(entry: Entry<'_>) -> Option<Provider> {
-    let _ = entry;
-    Some(Provider::Cpu)
+    let fix = "name it, or write a table with its name and options";
+    let place = entry.place();
+    let raw = if let Some(name) = entry.peek_text() {
+        RawProvider {
+            name: name.to_owned(),
+            options: BTreeMap::new(),
+        }
+    } else if entry.is_table() {
+        let mut table = entry.table()?;
+        let name = table.take("name");
+        if name.is_none() {
+            table.fault("", "no name", "name = \"...\" of a provider", fix);
+        }
+        let options = table.rest().into_iter().filter_map(|option| {
+            let name = option.name().to_owned();
+            Some((name, option.scalar()?))
+        });
+        let options = options.collect();
+        RawProvider {
+            name: name?.text("the name of a provider")?,
+            options,
+        }
+    } else {
+        entry.refuse("a provider", fix);
+        return None;
+    };
+    Provider::try_from(&raw)
+        .map_err(|faults| faults.into_iter().for_each(|fault| place.provider_fault(&fault)))
+        .ok()
 }

@@ -60,6 +60,7 @@ fn every_setting_arrives() {
         run_timeout_ms = 5000
         max_pixels = 1_000
         max_encoded_bytes = 2_000
+        max_image_side = 3_000
         [[inputs]]
         name = "x"
         datatype = "FP32"
@@ -101,8 +102,11 @@ fn every_setting_arrives() {
     assert_eq!(config.batch, batch);
     let limits = Limits {
         run_timeout: Duration::from_secs(5),
-        max_pixels: 1_000,
-        max_encoded_bytes: 2_000,
+        images: takt_image::Limits {
+            max_pixels: 1_000,
+            max_encoded_bytes: 2_000,
+            max_side: 3_000,
+        },
     };
     assert_eq!(config.limits, limits);
     assert_eq!(config.inputs[0].dims, [3, -1, -1]);

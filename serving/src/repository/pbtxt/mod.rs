@@ -1,0 +1,85 @@
+//! Triton's `config.pbtxt`, read as it is: a Triton repository of ONNX models loads unchanged.
+//!
+//! What a field means here is what it means there, with these liberties: an instance group without kind or of KIND_GPU
+//! prefers CUDA and falls back to the processor, and says so, where there is no GPU; a warm-up runs every batch size
+//! with zeros whatever the samples are; a model without `max_batch_size` gets [`MaxBatch::AUTO`] where Triton's
+//! auto-completion would give 4. Every other field that is set and not acted on is a warning that names it.
+//!
+//! [`MaxBatch::AUTO`]: super::config::MaxBatch::AUTO
+
+mod map;
+mod places;
+mod scheduling;
+mod unsupported;
+
+#[cfg(test)]
+pub(super) use self::map::datatype;
+
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use miette::Diagnostic as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage as _};
+use takt_proto::inference;
+
+use self::map::Reading;
+use super::config::ModelConfig;
+use super::fault::{ConfigFault, ConfigFaults, Position};
+
+/// File name in the model's folder.
+pub const FILE: &str = "config.pbtxt";
+
+/// The message that the file holds. `None` cannot be: the descriptors are made by the build and tested.
+static MODEL_CONFIG: LazyLock<Option<MessageDescriptor>> = LazyLock::new(|| {
+    let pool = DescriptorPool::decode(takt_proto::DESCRIPTOR_SET).ok()?;
+    pool.get_message_by_name("inference.ModelConfig")
+});
+
+/// Reads the `config.pbtxt` in the folder of the model `name`.
+///
+/// # Errors
+/// The first fault of form, or all of meaning.
+pub fn read(name: &str, folder: &Path) -> Result<ModelConfig, ConfigFaults> {
+    let file = folder.join(FILE);
+    let text = fs::read_to_string(&file).map_err(|error| {
+        ConfigFault::of_file(&file, format!("'{error}'"), "a readable UTF-8 text file", "mend or remove the file")
+    })?;
+    parse(name, &file, &text)
+}
+
+/// Reads the text of the `config.pbtxt` at `file`.
+///
+/// # Errors
+/// The first fault of form, or all of meaning.
+pub fn parse(name: &str, file: &Path, text: &str) -> Result<ModelConfig, ConfigFaults> {
+    let message = message(file, text)?;
+    let config: inference::ModelConfig = message.transcode_to().map_err(|error| unreadable(file, error.to_string()))?;
+    let places = places::places(text, &message.descriptor());
+    let warnings = unsupported::warnings(file, &message, &places);
+    Reading::new(name, file, places).finish(&config, warnings)
+}
+
+fn message(file: &Path, text: &str) -> Result<DynamicMessage, ConfigFault> {
+    let descriptor = MODEL_CONFIG.clone().ok_or_else(|| unreadable(file, "no descriptor for it".to_owned()))?;
+    DynamicMessage::parse_text_format(descriptor, text).map_err(|error| {
+        let label = error.labels().and_then(|mut labels| labels.next());
+        let offset = label.map_or(text.len(), |label| label.offset());
+        ConfigFault {
+            at: Some(Position::of(text, offset)),
+            ..ConfigFault::of_file(
+                file,
+                format!("'{error}'"),
+                "a ModelConfig in protobuf text format",
+                "correct the line; field names are those of Triton's model_config.proto",
+            )
+        }
+    })
+}
+
+fn unreadable(file: &Path, why: String) -> ConfigFault {
+    ConfigFault::of_file(file, why, "a ModelConfig", "report this as a bug, with the file")
+}
+
+#[cfg(test)]
+mod tests;
