@@ -18,7 +18,7 @@ use crate::registry::owner::{Registry, RegistrySettings};
 use crate::repository::watch::Watcher;
 use crate::runtimes;
 use crate::settings::{ControlMode, ServerSettings};
-use crate::state::StateDir;
+use crate::state::{StateDir, StateError, UnixMillis, settle_leftovers};
 use crate::supervise::{Listeners, Watchdog, WorkerLink};
 
 /// Names of the listeners.
@@ -69,6 +69,15 @@ pub fn serve(
     core.registry().shutdown();
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
+}
+
+/// Without a supervisor: judges what an earlier life of the server left behind, before anything is loaded.
+///
+/// # Errors
+/// The state directory cannot be read or written.
+pub fn settle_previous_life(state: &StateDir) -> Result<(), StateError> {
+    let journal = state.journal()?;
+    settle_leftovers(state, &journal, UnixMillis::now()).map(|_| ())
 }
 
 fn watch_repository(settings: &ServerSettings, core: &Core) -> Watcher {
