@@ -19,8 +19,7 @@ use crate::repository::watch::Watcher;
 use crate::runtimes;
 use crate::settings::{ControlMode, ServerSettings};
 use crate::state::StateDir;
-use crate::supervise::watchdog::Watchdog;
-use crate::supervise::{Listeners, WorkerLink};
+use crate::supervise::{Listeners, Watchdog, WorkerLink};
 
 /// Names of the listeners.
 pub const GRPC: &str = "grpc";
@@ -62,11 +61,7 @@ pub fn serve(
         .build()
         .map_err(|error| ServeError::new("protocol threads can't be started", error))?;
     let watcher = match settings.control_mode {
-        ControlMode::Poll => Some(Watcher::start(
-            &settings.model_repository,
-            settings.poll_interval,
-            core.registry().rescanner(),
-        )),
+        ControlMode::Poll => Some(watch_repository(settings, &core)),
         ControlMode::None | ControlMode::Explicit => None,
     };
     let served = runtime.block_on(run(settings, &mut listeners, Arc::clone(&core), link));
@@ -74,6 +69,13 @@ pub fn serve(
     core.registry().shutdown();
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
+}
+
+fn watch_repository(settings: &ServerSettings, core: &Core) -> Watcher {
+    let watcher = Watcher::start(&settings.model_repository, settings.poll_interval, core.registry().rescanner());
+    // What changed between the first scan and the beginning of the watch.
+    core.registry().rescan();
+    watcher
 }
 
 fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<Core, ServeError> {

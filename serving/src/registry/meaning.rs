@@ -46,12 +46,7 @@ impl<'a> Meaning<'a> {
             let names: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
             format!("preprocess.input is '{}', but the model's inputs are {names:?}", preprocess.input)
         })?;
-        let limits = takt_image::Limits {
-            max_pixels: self.config.limits.max_pixels,
-            max_encoded_bytes: self.config.limits.max_encoded_bytes,
-            ..takt_image::Limits::default()
-        };
-        let preprocessor = Preprocessor::new(preprocess, limits).map_err(|error| error.to_string())?;
+        let preprocessor = Preprocessor::new(preprocess, self.config.limits.images).map_err(|error| error.to_string())?;
         let datatype = signature.inputs[index].datatype;
         preprocessor.check_datatype(datatype).map_err(|error| error.to_string())?;
         let shape = preprocess.shape();

@@ -32,4 +32,4 @@ pub use fingerprint::Fingerprint;
 pub use policy::VersionPolicy;
 pub use scan::{FoundModel, FoundVersion, Scan, ScanError, scan};
 pub use to_proto::to_proto;
-pub use watch::{Watch, WatchOptions};
+pub use watch::{WatchOptions, Watcher};

@@ -19,10 +19,12 @@ use super::config::{BACKEND, DeclaredTensor, Joining, ModelConfig, PLATFORM, War
 use super::policy::VersionPolicy;
 use crate::batch::config::{BatchConfig, TimeoutAction};
 
-/// What the RPC answers for a model that runs as `config` says, with `batch` from [`ModelConfig::batching`] and the
-/// signature that clients see, from [`ModelConfig::client_signature`].
+/// What the RPC answers for a model that runs as `config` says, with the signature that clients see, from
+/// [`ModelConfig::client_signature`].
 #[must_use]
-pub fn to_proto(config: &ModelConfig, batch: &BatchConfig, signature: &Signature) -> inference::ModelConfig {
+pub fn to_proto(config: &ModelConfig, signature: &Signature) -> inference::ModelConfig {
+    // A model that serves agrees with its configuration; what is configured is the answer for one that does not.
+    let batch = &config.batching(signature).unwrap_or_else(|_| config.batch.clone());
     let skip = usize::from(batch.max_batch_size > 0);
     inference::ModelConfig {
         name: config.name.clone(),
@@ -228,7 +230,7 @@ mod tests {
     fn answer(config: &ModelConfig) -> inference::ModelConfig {
         let batch = config.batching(&signature()).unwrap();
         let seen = config.client_signature(&signature(), batch.max_batch_size);
-        to_proto(config, &batch, &seen)
+        to_proto(config, &seen)
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! agree, and calls back only if the tree differs from what it last reported: reading never triggers it, a slow copy
 //! triggers it once.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -39,7 +38,7 @@ pub enum Notifications {
 
 /// A repository that is being watched, until this is dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Watcher {
     signals: SyncSender<Signal>,
     thread: Option<JoinHandle<()>>,
 }
@@ -70,13 +69,22 @@ impl Default for WatchOptions {
     }
 }
 
-impl Watch {
+impl Watcher {
+    /// Watches the repository at `root` and looks at it every `poll` even if nothing was heard; see
+    /// [`Watcher::with_options`].
+    pub fn start(root: &Path, poll: Duration, on_change: impl FnMut() + Send + 'static) -> Self {
+        let options = WatchOptions {
+            poll: Some(poll),
+            ..WatchOptions::default()
+        };
+        Self::with_options(root, options, on_change)
+    }
+
     /// Watches the repository at `root`; `on_change` runs on the watching thread and should only pass the word on.
     ///
-    /// # Errors
-    /// The thread cannot be started. Where the operating system does not tell of changes, there is one warning in the
-    /// log and polling goes on.
-    pub fn start(root: &Path, options: WatchOptions, on_change: impl FnMut() + Send + 'static) -> io::Result<Self> {
+    /// Where the operating system does not tell of changes, there is one warning in the log and polling goes on; where
+    /// not even a thread can be had, one error, and nothing is watched.
+    pub fn with_options(root: &Path, options: WatchOptions, on_change: impl FnMut() + Send + 'static) -> Self {
         // Two slots: one change that was not looked at yet says as much as many; the other is for the end.
         let (signals, receiver) = sync_channel(2);
         let watching = Watching {
@@ -87,22 +95,25 @@ impl Watch {
             options,
         };
         let heard = signals.clone();
-        let thread = Builder::new().name("takt-watch".to_owned()).spawn(move || watching.run(heard))?;
-        Ok(Self {
+        let thread = Builder::new().name("takt-watch".to_owned()).spawn(move || watching.run(heard));
+        let thread = thread.inspect_err(|error| {
+            tracing::error!(
+                repository = %root.display(),
+                %error,
+                "the model repository is not watched: new versions load only when asked for"
+            );
+        });
+        Self {
             signals,
-            thread: Some(thread),
-        })
-    }
-
-    /// Ends the thread and waits for it: at most one look at the tree and one call back.
-    pub fn stop(self) {
-        drop(self);
+            thread: thread.ok(),
+        }
     }
 }
 
-impl Drop for Watch {
+impl Drop for Watcher {
+    /// Ends the thread and waits for it: at most one look at the tree and one call back.
     fn drop(&mut self) {
-        // Fails only if the thread has ended.
+        // Fails only if the thread has ended, or never began.
         let _ = self.signals.send(Signal::Stop);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -222,9 +233,9 @@ mod tests {
         }
     }
 
-    fn watch(root: &Path, options: WatchOptions) -> (Watch, Receiver<()>) {
+    fn watch(root: &Path, options: WatchOptions) -> (Watcher, Receiver<()>) {
         let (changed, changes) = channel();
-        let watch = Watch::start(root, options, move || changed.send(()).unwrap()).unwrap();
+        let watch = Watcher::with_options(root, options, move || changed.send(()).unwrap());
         (watch, changes)
     }
 
@@ -285,7 +296,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (watch, _changes) = watch(root.path(), options(Notifications::On, None));
         let begun = Instant::now();
-        watch.stop();
+        drop(watch);
         assert!(begun.elapsed() < SOON);
     }
 }

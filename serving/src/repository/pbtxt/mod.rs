@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use miette::Diagnostic as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage as _};
 use takt_proto::inference;
 
 use self::map::Reading;

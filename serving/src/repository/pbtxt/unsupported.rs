@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, Value};
 
 use super::places::Places;
 use crate::repository::fault::ConfigWarning;

@@ -413,7 +413,7 @@ fn one_line(message: &str) -> String {
     message.lines().collect::<Vec<_>>().join(", ")
 }
 
-impl Entry<'_> {
+impl<'d> Entry<'d> {
     /// A whole number of either sign.
     pub(super) fn signed(self, expected: &str) -> Option<i64> {
         self.read(expected, "", integer)
