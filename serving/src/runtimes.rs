@@ -30,7 +30,7 @@ pub fn find(settings: &ServerSettings) -> Result<Runtimes, LoadError> {
         if backends.is_empty() {
             info!("models run on tract; for ONNX Runtime set TAKT_ORT to its library, or run 'pip install onnxruntime'");
         }
-        backends.push((faulty(Arc::new(TractBackend::new()))?, vec!["tract".to_owned()]));
+        backends.push((faulty(Box::new(TractBackend::new()))?, vec!["tract".to_owned()]));
     }
     let names = backends.iter().flat_map(|(_, names)| names.iter().cloned()).collect();
     Ok(Runtimes { backends, machine: Machine::detect(names) })
@@ -43,7 +43,7 @@ fn onnxruntime(settings: &ServerSettings) -> Result<Option<(Arc<dyn Backend>, Ve
     let options = RuntimeOptions { intra_op_threads: settings.intra_op_threads, spinning: settings.spinning };
     let Some(backend) = OrtBackend::find(&Surroundings::of_process(), options)? else { return Ok(None) };
     let names = runtime_names(&backend.library().providers, has_nvidia_device());
-    Ok(Some((faulty(Arc::new(backend))?, names)))
+    Ok(Some((faulty(Box::new(backend))?, names)))
 }
 
 /// Names by which a variant's `requires.runtime` asks for what this library offers. A library built with CUDA is no GPU:
@@ -71,12 +71,13 @@ fn onnxruntime(_: &ServerSettings) -> Result<Option<(Arc<dyn Backend>, Vec<Strin
 }
 
 #[cfg(feature = "fault-injection")]
-fn faulty(backend: Arc<dyn Backend>) -> Result<Arc<dyn Backend>, LoadError> {
-    takt_backend::fault::wrap(backend)
+fn faulty(backend: Box<dyn Backend>) -> Result<Arc<dyn Backend>, LoadError> {
+    let backend = takt_backend::fault::FaultyBackend::from_env(backend);
+    backend.map(Arc::from).map_err(|error| LoadError::Runtime(error.to_string()))
 }
 
 #[cfg(not(feature = "fault-injection"))]
 #[expect(clippy::unnecessary_wraps, reason = "the same shape as with fault injection")]
-fn faulty(backend: Arc<dyn Backend>) -> Result<Arc<dyn Backend>, LoadError> {
-    Ok(backend)
+fn faulty(backend: Box<dyn Backend>) -> Result<Arc<dyn Backend>, LoadError> {
+    Ok(Arc::from(backend))
 }
