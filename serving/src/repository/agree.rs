@@ -367,6 +367,16 @@ mod tests {
     }
 
     #[test]
+    fn a_reshape_may_hide_a_batch_dimension_of_one() {
+        let mut model = model();
+        model.inputs[0].shape = vec![1, 3, 64, 64];
+        model.outputs[0].shape = vec![1, 2];
+        let config = config("[[inputs]]\nname = 'x'\ndims = [3, 64, 64]\nreshape = [1, 3, 64, 64]\n");
+        assert_eq!(config.agrees_with(None, &[], &model), Ok(()));
+        assert_eq!(config.client_signature(&model, 0).inputs[0].shape, [3, 64, 64]);
+    }
+
+    #[test]
     fn every_contradiction_with_the_model_is_told_with_its_line() {
         insta::assert_snapshot!(faults(
             r#"

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use takt_artifact::choose::Machine;
 use takt_artifact::Signature;
+use takt_backend::{Backend, LoadRequest};
 
 pub use self::report::{CheckReport, ModelReport, VersionReport};
 use super::config::ModelConfig;
@@ -31,7 +32,7 @@ pub struct CheckOptions<'c> {
 pub fn check(root: &Path, options: &CheckOptions<'_>) -> Result<CheckReport, ScanError> {
     let found = scan(root)?;
     let models: Vec<ModelReport> = found.models.into_iter().map(|found| model(found, options)).collect();
-    let wanted = models.iter().flat_map(|model| &model.versions).filter(|version| version.wanted);
+    let wanted = models.iter().flat_map(|model| &model.versions).filter(|version| version.wanted == Some(true));
     let resident: u64 = wanted.filter_map(|version| version.resident_bytes).sum();
     Ok(CheckReport {
         root: root.to_owned(),
@@ -63,14 +64,14 @@ fn model(found: FoundModel, options: &CheckOptions<'_>) -> ModelReport {
         report.faults.push(no_version(&found.dir, &report.ignored));
     }
     let numbers = || found.versions.iter().map(|version| version.number);
-    let wanted = config.map(|config| config.version_policy.select(numbers())).unwrap_or_default();
+    let wanted = config.map(|config| config.version_policy.select(numbers()));
     report.faults.extend(config.and_then(|config| missing_versions(config, &numbers().collect::<Vec<_>>())));
     for version in &found.versions {
         let checked = version::check(version, config, options);
         report.faults.extend(checked.faults);
         report.warnings.extend(checked.warnings);
         report.versions.push(VersionReport {
-            wanted: wanted.contains(&version.number),
+            wanted: wanted.as_ref().map(|wanted| wanted.contains(&version.number)),
             ..checked.report
         });
     }
@@ -98,6 +99,22 @@ fn missing_versions(config: &ModelConfig, numbers: &[u64]) -> Option<ConfigFault
         let expected = format!("versions on disk: {numbers:?}");
         config.fault("version_policy", format!("{missing:?}"), expected, "copy the version there, or remove its number")
     })
+}
+
+/// Reads signatures by loading models in `runtime`, on the processor.
+pub fn by_loading(runtime: &dyn Backend) -> impl Fn(&Path) -> Result<Signature, String> + '_ {
+    |artefact| {
+        let request = LoadRequest {
+            model: artefact.to_owned(),
+            providers: Vec::new(),
+            strict: false,
+            intra_op_threads: 1,
+            batch_sizes: Vec::new(),
+            cache_dir: None,
+        };
+        let session = runtime.load(&request).map_err(|error| error.to_string())?;
+        Ok(session.signature().clone())
+    }
 }
 
 /// A warning about a file as a whole.

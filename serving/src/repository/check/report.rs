@@ -42,8 +42,8 @@ pub struct ModelReport {
 pub struct VersionReport {
     /// Its number.
     pub number: u64,
-    /// Whether the version policy wants it.
-    pub wanted: bool,
+    /// Whether the version policy wants it; absent where the configuration cannot be read.
+    pub wanted: Option<bool>,
     /// Which version it is.
     pub digest: Option<String>,
     /// The variant that this machine would serve.
@@ -121,7 +121,7 @@ impl fmt::Display for VersionReport {
         if let Some(bytes) = self.resident_bytes {
             write!(f, ", about {} resident", Mebibytes(bytes))?;
         }
-        if self.wanted { Ok(()) } else { f.write_str(", not wanted by the version policy") }
+        if self.wanted == Some(false) { f.write_str(", not wanted by the version policy") } else { Ok(()) }
     }
 }
 

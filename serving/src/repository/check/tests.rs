@@ -110,6 +110,15 @@ fn every_fault_of_every_model_is_told_at_once() {
 }
 
 #[test]
+fn a_runtime_reads_signatures_by_loading() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("backend/tests/models");
+    let runtime = takt_backend::tract::TractBackend::new();
+    let signature = by_loading(&runtime)(&models.join("fixed_shape.onnx")).unwrap();
+    assert!(!signature.inputs.is_empty());
+    assert!(by_loading(&runtime)(&models.join("none.onnx")).is_err());
+}
+
+#[test]
 fn programs_get_the_same_as_json() {
     let root = tempfile::tempdir().unwrap();
     write(root.path(), "m/model.toml", "instances = 0\n");

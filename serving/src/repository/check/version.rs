@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use takt_artifact::damage::VersionError;
-use takt_artifact::{Manifest, ManifestErrors, Signature, Variant, VersionDir, choose};
+use takt_artifact::{Damage, Manifest, ManifestErrors, Signature, Variant, VersionDir, choose};
 
 use super::json_place::place;
 use super::{CheckOptions, VersionReport, warning};
@@ -25,7 +25,7 @@ pub(super) fn check(found: &FoundVersion, config: Option<&ModelConfig>, options:
     let mut checked = Checked {
         report: VersionReport {
             number: found.number,
-            wanted: false,
+            wanted: None,
             digest: None,
             variant: None,
             resident_bytes: None,
@@ -81,9 +81,11 @@ impl Checked {
         }
     }
 
-    /// The variant that this machine would serve.
+    /// The variant that this machine would serve. A pin that names none is told by [`ModelConfig::agrees_with`], and
+    /// the rest is checked without it.
     fn variant(&mut self, version: &VersionDir, config: Option<&ModelConfig>, options: &CheckOptions<'_>) -> Option<Variant> {
-        let pinned = config.and_then(|config| config.variant.as_deref());
+        let exists = |name: &&str| version.variants().iter().any(|variant| variant.name == *name);
+        let pinned = config.and_then(|config| config.variant.as_deref()).filter(exists);
         match choose(version.variants(), options.machine, pinned) {
             Ok(choice) => Some(choice.variant),
             Err(error) => {
@@ -101,7 +103,11 @@ impl Checked {
         let manifest = version.manifest();
         if let Some(manifest) = manifest {
             let file = version.path().join(Manifest::FILE);
-            self.faults.extend(signature_faults(&file, &manifest.signature, model));
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            self.faults.extend(signature_faults(&file, &manifest.signature, model).into_iter().map(|fault| ConfigFault {
+                at: place(&text, &fault.key),
+                ..fault
+            }));
         }
         let Some(config) = config else { return };
         if let Err(faults) = config.agrees_with(manifest, version.variants(), model) {
@@ -128,7 +134,6 @@ fn artefact_bytes(artefact: &Path) -> u64 {
 }
 
 fn version_faults(dir: &Path, error: &VersionError) -> Vec<ConfigFault> {
-    const AGAIN: &str = "copy the version again from where it was packaged";
     match error {
         VersionError::Io { path, cause } => {
             vec![ConfigFault::of_file(path, format!("'{cause}'"), "a readable file", "check its permissions, and the disk")]
@@ -136,14 +141,25 @@ fn version_faults(dir: &Path, error: &VersionError) -> Vec<ConfigFault> {
         VersionError::NoModel { path, found } => {
             vec![ConfigFault::of_file(path, found, "manifest.json or model.onnx", "package the model, or name its file model.onnx")]
         }
-        VersionError::Damaged { damage, .. } => {
-            let of = |damage: &takt_artifact::Damage| {
-                ConfigFault::of_file(dir, damage.to_string(), "the files that manifest.json lists", AGAIN)
-            };
-            damage.iter().map(of).collect()
-        }
+        VersionError::Damaged { damage, .. } => damage.iter().map(|damage| damage_fault(dir, damage)).collect(),
         VersionError::Manifest { path, cause } => manifest_faults(path, cause),
     }
+}
+
+fn damage_fault(dir: &Path, damage: &Damage) -> ConfigFault {
+    const AGAIN: &str = "copy the version again from where it was packaged";
+    let (file, found, expected) = match damage {
+        Damage::Missing { file, expected } => (file, "no such file".to_owned(), format!("{expected} bytes")),
+        Damage::NotAFile { file } => (file, "something other than a file".to_owned(), "a file".to_owned()),
+        Damage::Length { file, found, expected } => (file, format!("{found} bytes"), format!("{expected}, as packaged")),
+        Damage::Altered { file, found, expected } => {
+            (file, format!("sha256 {found}"), format!("{expected}, as packaged"))
+        }
+        Damage::UnlistedData { file } => {
+            (file, "weights that manifest.json does not list".to_owned(), "only the files it lists".to_owned())
+        }
+    };
+    ConfigFault::of_file(dir.join(file), found, expected, AGAIN)
 }
 
 fn manifest_faults(file: &Path, cause: &ManifestErrors) -> Vec<ConfigFault> {

@@ -15,6 +15,7 @@ use crate::repository::config::{
 use crate::repository::fault::{ConfigFault, ConfigFaults, ConfigWarning};
 use crate::repository::labels;
 use crate::repository::policy::VersionPolicy;
+use crate::repository::to_proto;
 
 /// A file that is being read: the configuration so far, and what is wrong.
 pub(super) struct Reading {
@@ -199,24 +200,7 @@ impl Reading {
     }
 }
 
-/// Triton's name for an element type, which leaves it to the model where it is none.
-pub(super) fn datatype(data_type: i32) -> Option<DataType> {
-    use inference::DataType as Theirs;
-    Some(match Theirs::try_from(data_type).ok()? {
-        Theirs::TypeInvalid => return None,
-        Theirs::TypeBool => DataType::Bool,
-        Theirs::TypeUint8 => DataType::Uint8,
-        Theirs::TypeUint16 => DataType::Uint16,
-        Theirs::TypeUint32 => DataType::Uint32,
-        Theirs::TypeUint64 => DataType::Uint64,
-        Theirs::TypeInt8 => DataType::Int8,
-        Theirs::TypeInt16 => DataType::Int16,
-        Theirs::TypeInt32 => DataType::Int32,
-        Theirs::TypeInt64 => DataType::Int64,
-        Theirs::TypeFp16 => DataType::Fp16,
-        Theirs::TypeFp32 => DataType::Fp32,
-        Theirs::TypeFp64 => DataType::Fp64,
-        Theirs::TypeString => DataType::Bytes,
-        Theirs::TypeBf16 => DataType::Bf16,
-    })
+/// The element type of that number; `None`, which leaves it to the model, for TYPE_INVALID.
+fn datatype(data_type: i32) -> Option<DataType> {
+    DataType::ALL.into_iter().find(|&known| to_proto::datatype(known) as i32 == data_type)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use prost_reflect::{Kind, MessageDescriptor};
 
+use super::tokens::Tokens;
 use crate::repository::fault::Position;
 
 /// Positions of fields by path, such as `input[0].dims` (the first of a repeated scalar stands for all).
@@ -14,7 +15,7 @@ pub(super) type Places = BTreeMap<String, Position>;
 pub(super) fn places(text: &str, descriptor: &MessageDescriptor) -> Places {
     let mut scanner = Scanner {
         text,
-        at: 0,
+        tokens: Tokens::of(text),
         places: Places::new(),
     };
     scanner.message("", descriptor);
@@ -23,7 +24,7 @@ pub(super) fn places(text: &str, descriptor: &MessageDescriptor) -> Places {
 
 struct Scanner<'t> {
     text: &'t str,
-    at: usize,
+    tokens: Tokens<'t>,
     places: Places,
 }
 
@@ -31,8 +32,7 @@ impl Scanner<'_> {
     /// Fields up to the end of the message.
     fn message(&mut self, path: &str, descriptor: &MessageDescriptor) {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-        while let Some(start) = self.token() {
-            let name = &self.text[start..self.at];
+        while let Some((start, name)) = self.tokens.next() {
             if name == "}" || name == ">" {
                 return;
             }
@@ -62,8 +62,8 @@ impl Scanner<'_> {
         let count = count.unwrap_or(&mut alone);
         let mut in_list = false;
         loop {
-            let Some(start) = self.token() else { return };
-            match &self.text[start..self.at] {
+            let Some((start, token)) = self.tokens.next() else { return };
+            match token {
                 "[" => in_list = true,
                 "{" | "<" => {
                     let path = if repeated { format!("{path}[{count}]") } else { path.to_owned() };
@@ -84,8 +84,8 @@ impl Scanner<'_> {
     /// A value, or a list of them.
     fn scalar(&mut self) {
         let mut in_list = false;
-        while let Some(start) = self.token() {
-            match &self.text[start..self.at] {
+        for (_, token) in self.tokens.by_ref() {
+            match token {
                 ":" | "-" | "," => {}
                 "[" => in_list = true,
                 "]" => return,
@@ -94,42 +94,6 @@ impl Scanner<'_> {
             }
         }
     }
-
-    /// Moves past the next token and gives its start.
-    fn token(&mut self) -> Option<usize> {
-        let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '+');
-        loop {
-            let rest = &self.text[self.at..];
-            let first = rest.chars().next()?;
-            if first.is_whitespace() {
-                self.at += first.len_utf8();
-            } else if first == '#' {
-                self.at += rest.find('\n').unwrap_or(rest.len());
-            } else {
-                let start = self.at;
-                self.at += match first {
-                    '"' | '\'' => string_length(rest, first),
-                    c if word(c) => rest.find(|c| !word(c)).unwrap_or(rest.len()),
-                    c => c.len_utf8(),
-                };
-                return Some(start);
-            }
-        }
-    }
-}
-
-/// Length of the quoted string at the beginning of `text`.
-fn string_length(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            c if c == quote => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 #[cfg(test)]

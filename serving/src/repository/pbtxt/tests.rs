@@ -98,6 +98,22 @@ fn a_usual_file_is_understood_without_a_warning() {
 }
 
 #[test]
+fn every_way_to_write_text_format_is_read() {
+    let text = r#"
+        # comment
+        name: "res" 'net';
+        input [ { name: "x", dims: [ 3, -1 ] }, < name: "y" dims: 1 dims: 2 > ]
+        output: { name: "z" dims: [0x10] }
+        output { name: 'w' dims: [2] },
+        dynamic_batching { }
+        instance_group [ { kind: KIND_CPU gpus: [] } ]
+    "#;
+    let config = parse(text).unwrap();
+    let dims: Vec<&[i64]> = config.inputs.iter().chain(&config.outputs).map(|tensor| &tensor.dims[..]).collect();
+    assert_eq!(dims, [&[3, -1][..], &[1, 2], &[16], &[2]]);
+}
+
+#[test]
 fn an_empty_file_leaves_everything_to_the_model() {
     let config = parse("").unwrap();
     assert_eq!((config.max_batch, config.joining), (MaxBatch::Auto, Joining::Dynamic));
@@ -195,4 +211,18 @@ fn labels_come_from_the_named_file() {
     let config = read("resnet", folder.path()).unwrap();
     assert_eq!(config.labels_of("y"), ["good", "scratch"]);
     assert_eq!(config.labels_of("z"), Vec::<String>::new());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_damage_gives_a_configuration_or_faults_within_it(at in 0..USUAL.len(), with in "([\\[\\]{}<>:,;\"'#é\\n ]|[a-z]{1,5}){0,4}") {
+        let mut text = USUAL.to_owned();
+        text.replace_range(at..at + 1, &with);
+        if let Err(faults) = parse(&text) {
+            let lines = text.lines().count() + 1;
+            for fault in faults.list() {
+                proptest::prop_assert!(fault.at.is_none_or(|at| (1..=lines).contains(&at.line)), "{fault}");
+            }
+        }
+    }
 }

@@ -1,8 +1,14 @@
 //! `model.toml`: how a model is run, written by a person. Every key is optional; this file says what is the default
-//! anyway, apart from the tables at the end:
+//! anyway:
 //!
 //! ```toml
 #![doc = include_str!("example.toml")]
+//! ```
+//!
+//! `labels` is a list of class names, or the name of a file in the model's folder with one per line. The tables:
+//!
+//! ```toml
+#![doc = include_str!("tables.toml")]
 //! ```
 
 mod reader;
