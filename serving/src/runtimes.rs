@@ -42,8 +42,27 @@ fn onnxruntime(settings: &ServerSettings) -> Result<Option<(Arc<dyn Backend>, Ve
     use takt_backend::ort::{OrtBackend, RuntimeOptions};
     let options = RuntimeOptions { intra_op_threads: settings.intra_op_threads, spinning: settings.spinning };
     let Some(backend) = OrtBackend::find(&Surroundings::of_process(), options)? else { return Ok(None) };
-    let names = backend.library().runtime_names();
+    let names = runtime_names(&backend.library().providers, has_nvidia_device());
     Ok(Some((faulty(Arc::new(backend))?, names)))
+}
+
+/// Names by which a variant's `requires.runtime` asks for what this library offers. A library built with CUDA is no GPU:
+/// without a device a variant made for one would run slowly on the processor.
+#[cfg(feature = "ort")]
+fn runtime_names(providers: &[String], device: bool) -> Vec<String> {
+    let mut names = vec!["onnxruntime".to_owned()];
+    for (provider, name) in [("CUDAExecutionProvider", "cuda"), ("TensorrtExecutionProvider", "tensorrt")] {
+        if device && providers.iter().any(|found| found == provider) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// Device files of the discrete and of the Jetson drivers.
+#[cfg(feature = "ort")]
+fn has_nvidia_device() -> bool {
+    ["/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu"].iter().any(|path| std::path::Path::new(path).exists())
 }
 
 #[cfg(not(feature = "ort"))]
@@ -51,6 +70,13 @@ fn onnxruntime(_: &ServerSettings) -> Result<Option<(Arc<dyn Backend>, Vec<Strin
     Ok(None)
 }
 
+#[cfg(feature = "fault-injection")]
+fn faulty(backend: Arc<dyn Backend>) -> Result<Arc<dyn Backend>, LoadError> {
+    takt_backend::fault::wrap(backend)
+}
+
+#[cfg(not(feature = "fault-injection"))]
+#[expect(clippy::unnecessary_wraps, reason = "the same shape as with fault injection")]
 fn faulty(backend: Arc<dyn Backend>) -> Result<Arc<dyn Backend>, LoadError> {
     Ok(backend)
 }

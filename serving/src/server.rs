@@ -18,9 +18,8 @@ use crate::registry::owner::{Registry, RegistrySettings};
 use crate::repository::watch::Watcher;
 use crate::runtimes;
 use crate::settings::{ControlMode, ServerSettings};
-use crate::state::StateDir;
-use crate::supervise::watchdog::Watchdog;
-use crate::supervise::{Listeners, WorkerLink};
+use crate::state::{StateDir, StateError, UnixMillis, settle_leftovers};
+use crate::supervise::{Listeners, Watchdog, WorkerLink};
 
 /// Names of the listeners.
 pub const GRPC: &str = "grpc";
@@ -62,11 +61,7 @@ pub fn serve(
         .build()
         .map_err(|error| ServeError::new("protocol threads can't be started", error))?;
     let watcher = match settings.control_mode {
-        ControlMode::Poll => Some(Watcher::start(
-            &settings.model_repository,
-            settings.poll_interval,
-            core.registry().rescanner(),
-        )),
+        ControlMode::Poll => Some(watch_repository(settings, &core)),
         ControlMode::None | ControlMode::Explicit => None,
     };
     let served = runtime.block_on(run(settings, &mut listeners, Arc::clone(&core), link));
@@ -74,6 +69,22 @@ pub fn serve(
     core.registry().shutdown();
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
+}
+
+/// Without a supervisor: judges what an earlier life of the server left behind, before anything is loaded.
+///
+/// # Errors
+/// The state directory cannot be read or written.
+pub fn settle_previous_life(state: &StateDir) -> Result<(), StateError> {
+    let journal = state.journal()?;
+    settle_leftovers(state, &journal, UnixMillis::now()).map(|_| ())
+}
+
+fn watch_repository(settings: &ServerSettings, core: &Core) -> Watcher {
+    let watcher = Watcher::start(&settings.model_repository, settings.poll_interval, core.registry().rescanner());
+    // What changed between the first scan and the beginning of the watch.
+    core.registry().rescan();
+    watcher
 }
 
 fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<Core, ServeError> {

@@ -56,7 +56,7 @@ struct Generate {
     test: u32,
     /// Width and height of the images in pixels.
     #[arg(long, value_name = "PIXELS", default_value_t = Plan::default().size)]
-    size: u32,
+    size: u16,
     /// JPEG quality, 1 to 100.
     #[arg(long, default_value_t = Plan::default().jpeg_quality)]
     jpeg_quality: u8,

@@ -213,7 +213,8 @@ fn a_failure_leaves_nothing_for_the_next_image() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+    // PROPTEST_CASES asks for more.
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(4_000)))]
 
     /// A panic would be contained and come back as `decoder_fault`; that must not happen either.
     #[test]

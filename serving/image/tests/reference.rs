@@ -106,7 +106,7 @@ fn every_reference_case_is_within_its_tolerance() {
             failures.push(format!(
                 "{} {} {:?}: {what}",
                 case.name, case.file, case.compare
-            ))
+            ));
         };
         if case.compare == Compare::Tensor {
             let expected: Vec<f32> = expected
@@ -130,7 +130,10 @@ fn every_reference_case_is_within_its_tolerance() {
                 .zip(&expected)
                 .map(|(a, b)| (a - b).abs() / level)
                 .fold(0.0, f32::max);
-            if out.len() != expected.len() || !(worst <= Tolerance::TENSOR_LEVELS) {
+            if out.len() != expected.len()
+                || out.iter().any(|v| v.is_nan())
+                || worst > Tolerance::TENSOR_LEVELS
+            {
                 note(format!("off by {worst} levels"));
             }
             continue;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use takt_artifact::decision::Judgement;
-use takt_monitoring::PredictionId;
+use takt_monitoring::events::PredictionId;
 use tokio::sync::oneshot;
 
 use crate::batch::batcher::{self, Refusal};
@@ -17,6 +17,7 @@ use crate::error::{ErrorKind, InferError};
 use crate::registry::table::ServedTable;
 use crate::registry::version::ServedVersion;
 use crate::request::{InferRequest, NamedTensor, StageTimes};
+use crate::state::UnixMillis;
 
 /// How often a request looks for another version when the one it chose began to drain meanwhile.
 const RESOLVE_ATTEMPTS: usize = 8;
@@ -105,7 +106,7 @@ async fn run_on(
         version: Arc::clone(version),
         outputs,
         judgements,
-        prediction: PredictionId::new(),
+        prediction: PredictionId::at(takt_monitoring::events::UnixMillis(UnixMillis::now().0)),
         times: answer.times,
         batch_rows: answer.batch_rows,
     }))

@@ -55,7 +55,7 @@ pub fn check(
         let output = outputs.get(index)?;
         Some(TensorView { datatype: output.datatype, shape: &output.shape, data: &output.data })
     };
-    golden.compare(golden.tolerances.of(precision), actual).map(Some).map_err(|mismatch| mismatch.to_string())
+    golden.compare(actual, golden.tolerances.of(precision)).map(Some).map_err(|mismatch| mismatch.to_string())
 }
 
 fn aligned(tensor: &GoldenTensor) -> AlignedBuffer {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use takt_artifact::{Choice, Machine, Signature, VersionDir, choose};
-use takt_backend::{Backend, LoadRequest, Placement, Session};
+use takt_backend::{Backend, LoadRequest, Session};
 use tracing::{info, warn};
 
 use super::golden;
@@ -19,7 +19,7 @@ use crate::batch::images::DecodePool;
 use crate::batch::instance::{Instance, RunObserver, warm_up};
 use crate::repository::{FoundVersion, ModelConfig};
 use crate::state::{IntentKind, Journal, RunningSlot, RunningTable, UnixMillis, VersionId};
-use crate::supervise::watchdog::{RunClock, Watchdog};
+use crate::supervise::{RunClock, Watchdog};
 use crate::telemetry::stats::VersionStats;
 
 /// The stage of a load that failed; a metric label.

@@ -4,6 +4,12 @@
 //! starts it again as workers. So it brings its own small test runner, which speaks the part of libtest's command line that
 //! cargo and nextest use.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "all of it is test code, and its parts speak over standard output"
+)]
+
 mod cases;
 mod probe;
 mod stage;

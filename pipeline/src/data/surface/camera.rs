@@ -98,15 +98,15 @@ impl Camera {
                     before = here;
                 }
             }
-            let mut before = field.values[..size].to_vec();
+            let mut above = field.values[..size].to_vec();
             for row in 0..size {
                 let below = (row + 1).min(size - 1) * size;
-                for column in 0..size {
+                for (column, before) in above.iter_mut().enumerate() {
                     let after = field.values[below + column];
                     let value = &mut field.values[row * size + column];
                     let here = *value;
-                    *value = here + weight * (before[column] - 2.0 * here + after);
-                    before[column] = here;
+                    *value = here + weight * (*before - 2.0 * here + after);
+                    *before = here;
                 }
             }
         }

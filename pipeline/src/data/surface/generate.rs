@@ -188,12 +188,12 @@ impl Run<'_> {
             let workers: Vec<_> = (0..threads.get())
                 .map(|_| scope.spawn(|| self.work()))
                 .collect();
-            let results = workers.into_iter().map(|worker| match worker.join() {
+            let mut results = workers.into_iter().map(|worker| match worker.join() {
                 Ok(result) => result,
                 Err(panic) => std::panic::resume_unwind(panic),
             });
-            results.fold(Ok((0, 0)), |sum, result| {
-                let ((made, kept), (more_made, more_kept)) = (sum?, result?);
+            results.try_fold((0, 0), |(made, kept), result| {
+                let (more_made, more_kept) = result?;
                 Ok((made + more_made, kept + more_kept))
             })
         })
@@ -210,7 +210,8 @@ impl Run<'_> {
             if write::is_whole_jpeg(&path) {
                 kept += 1;
             } else {
-                write::jpeg(&render(self.plan, scene), self.plan.jpeg_quality)
+                render(self.plan, scene)
+                    .to_jpeg(self.plan.jpeg_quality)
                     .map_err(io::Error::other)
                     .and_then(|bytes| write::put(&path, &bytes))
                     .inspect_err(|_| self.failed.store(true, Ordering::Relaxed))

@@ -25,6 +25,7 @@ mod defect;
 mod distractor;
 mod field;
 mod generate;
+mod image;
 mod math;
 mod noise;
 mod plan;
@@ -35,6 +36,7 @@ mod scene;
 mod write;
 
 pub use generate::{GenerateError, Progress, Silent, Summary, generate};
+pub use image::{EncodeError, Image};
 pub use plan::{Counts, Knobs, Plan, PlanError, Split};
-pub use render::{Image, render};
+pub use render::render;
 pub use scene::{Label, Scene, Shift};

@@ -18,7 +18,7 @@ pub struct Plan {
     /// Start of all randomness.
     pub seed: u64,
     /// Side of the square images, in pixels.
-    pub size: u32,
+    pub size: u16,
     /// Number of images per split.
     pub counts: Counts,
     /// What makes the images easy or hard.

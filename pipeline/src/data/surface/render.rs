@@ -4,6 +4,7 @@ use super::background;
 use super::camera::Camera;
 use super::defect;
 use super::distractor;
+use super::image::Image;
 use super::noise::Lattice;
 use super::plan::Plan;
 use super::product::Product;
@@ -12,15 +13,6 @@ use super::scene::{Label, Scene};
 
 /// Probability of each kind of harmless mark on a good part, and on a defective one.
 const HARMLESS: (f32, f32) = (0.45, 0.2);
-
-/// A square picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
-    /// Width and height in pixels.
-    pub size: u32,
-    /// Red, green and blue bytes per pixel, row by row.
-    pub pixels: Vec<u8>,
-}
 
 /// Draws the scene as its plan says. The same plan and scene give the same bytes on every machine.
 #[must_use]
@@ -32,7 +24,7 @@ pub fn render(plan: &Plan, scene: &Scene) -> Image {
     let product = Product::of(plan.seed, scene.product);
     let camera = Camera::of(plan.seed, scene.station, &plan.knobs, &mut stream(0));
     let lattice = Lattice::new(&mut stream(1));
-    let mut surface = background::draw(plan.size as usize, &product, &lattice, &mut stream(2));
+    let mut surface = background::draw(usize::from(plan.size), &product, &lattice, &mut stream(2));
     let harmless = match scene.label {
         Label::Ok => HARMLESS.0,
         _ => HARMLESS.1,

@@ -4,11 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
 use serde::Serialize;
 
 use super::plan::Split;
-use super::render::Image;
 use super::scene::{Label, Scene, Shift};
 
 /// One row of `labels.csv`.
@@ -50,17 +48,6 @@ pub(super) fn labels<'a>(
         writer.serialize(Row::from(scene))?;
     }
     writer.into_inner().map_err(|full| full.into_error().into())
-}
-
-/// The image as baseline JPEG with 4:2:0 chroma, as cameras write it.
-pub(super) fn jpeg(image: &Image, quality: u8) -> Result<Vec<u8>, EncodingError> {
-    let mut bytes = Vec::with_capacity(image.pixels.len() / 4);
-    let mut encoder = Encoder::new(&mut bytes, quality);
-    encoder.set_sampling_factor(SamplingFactor::R_4_2_0);
-    // A plan's size is far below the format's 65,535; the encoder refuses what does not fit.
-    let side = u16::try_from(image.size).unwrap_or(u16::MAX);
-    encoder.encode(&image.pixels, side, side, ColorType::Rgb)?;
-    Ok(bytes)
 }
 
 /// Writes the file aside and renames it, so that nobody sees half of it.

@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn signed_values_extend_as_the_standard_says() {
-        let mut bits = Bits::new(&[0b0_1_00_11_00, 0b0_000_0000]);
+        // 0, 1, 00, 11, 000 and fill
+        let mut bits = Bits::new(&[0b0100_1100, 0b0000_0000]);
         let values: Vec<i32> = [1, 1, 2, 2, 3]
             .into_iter()
             .map(|s| {

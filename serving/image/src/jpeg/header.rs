@@ -95,7 +95,7 @@ impl<'a> Header<'a> {
                     }
                 }
                 0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => {
-                    header.start_of_frame(marker, segment)?
+                    header.start_of_frame(marker, segment)?;
                 }
                 0xDA => {
                     header.start_of_scan(segment)?;

@@ -17,12 +17,12 @@ struct Branch {
 }
 
 pub(super) fn draw(field: &mut Field, light: Light, rng: &mut Rng) {
-    let dark = (light.contrast * rng.mostly_low(0.24, 0.55)).min(1.0);
+    let dark = (light.contrast * rng.range(0.28, 0.75)).min(1.0);
     let mut branches = vec![Branch {
         start: inside(50.0, rng),
         heading: rng.unit(),
-        steps: 10 + rng.below(18),
-        width: rng.range(1.3, 2.4),
+        steps: 14 + rng.below(20),
+        width: rng.range(1.5, 3.0),
     }];
     while let Some(branch) = branches.pop() {
         let points = walk(&branch, &mut branches, rng);

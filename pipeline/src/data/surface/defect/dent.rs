@@ -6,9 +6,9 @@ use crate::data::surface::math::{cos, sin};
 use crate::data::surface::rng::Rng;
 
 pub(super) fn draw(field: &mut Field, light: Light, rng: &mut Rng) {
-    let (wide, high) = (rng.range(9.0, 26.0), rng.range(9.0, 26.0));
+    let (wide, high) = (rng.range(11.0, 32.0), rng.range(11.0, 32.0));
     let centre = inside(wide.max(high), rng);
-    let strength = light.contrast * rng.mostly_low(0.16, 0.42) * rng.sign();
+    let strength = light.contrast * rng.range(0.18, 0.60) * rng.sign();
     let (lit_x, lit_y) = (cos(light.turns), sin(light.turns));
     field.spot(centre, wide.max(high), |offset, value| {
         // Height is (1 - r^2)^2, so its slope towards the light is proportional to (1 - r^2) times the offset.

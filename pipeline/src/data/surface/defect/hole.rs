@@ -7,9 +7,9 @@ use crate::data::surface::noise::Lattice;
 use crate::data::surface::rng::Rng;
 
 pub(super) fn draw(field: &mut Field, light: Light, noise: &Lattice, rng: &mut Rng) {
-    let radius = rng.mostly_low(2.6, 9.0);
+    let radius = rng.mostly_low(3.0, 11.0);
     let centre = inside(16.0, rng);
-    let dark = (light.contrast * rng.range(0.25, 0.7)).min(1.0);
+    let dark = (light.contrast * rng.range(0.3, 0.8)).min(1.0);
     let rim = light.contrast * rng.range(0.04, 0.2);
     let place = rng.range(0.0, 200.0);
     let (lit_x, lit_y) = (cos(light.turns), sin(light.turns));

@@ -9,8 +9,8 @@ const POINTS: usize = 24;
 
 pub(super) fn draw(field: &mut Field, light: Light, rng: &mut Rng) {
     let points = bezier(rng);
-    let width = rng.range(1.0, 2.2);
-    let dark = light.contrast * rng.mostly_low(0.14, 0.40);
+    let width = rng.range(1.2, 2.8);
+    let dark = light.contrast * rng.range(0.16, 0.60);
     let bright = dark * rng.range(0.5, 0.9) * rng.sign();
     field.stroke(&points, width * 3.0, |near, value| {
         // It begins and ends gently.

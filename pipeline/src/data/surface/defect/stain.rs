@@ -7,9 +7,9 @@ use crate::data::surface::noise::Lattice;
 use crate::data::surface::rng::Rng;
 
 pub(super) fn draw(field: &mut Field, light: Light, noise: &Lattice, rng: &mut Rng) {
-    let radius = rng.range(18.0, 52.0);
+    let radius = rng.range(22.0, 56.0);
     let centre = inside(radius * 0.7, rng);
-    let absorbed = (light.contrast * rng.mostly_low(0.10, 0.25)).min(1.0);
+    let absorbed = (light.contrast * rng.range(0.10, 0.25)).min(1.0);
     let edge = rng.range(0.08, 0.3);
     let place = (rng.range(0.0, 200.0), rng.range(0.0, 200.0));
     field.spot(centre, radius * 1.5, |offset, value| {
