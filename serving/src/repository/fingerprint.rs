@@ -21,7 +21,10 @@ pub(super) struct Fingerprinter(Sha256);
 impl Fingerprinter {
     /// Takes in every file of a folder, not those of folders within, in the order of their names.
     pub(super) fn folder(&mut self, folder: &Path) -> io::Result<()> {
-        for (name, metadata) in entries(folder)?.iter().filter(|(_, metadata)| !metadata.is_dir()) {
+        for (name, metadata) in entries(folder)?
+            .iter()
+            .filter(|(_, metadata)| !metadata.is_dir())
+        {
             self.entry(name, metadata);
         }
         Ok(())

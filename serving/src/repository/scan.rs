@@ -108,7 +108,7 @@ fn model_folder(name: &str, path: &Path) -> Result<(), Option<String>> {
         return Err(Some("a model is a folder".to_owned()));
     }
     if !is_name(name) {
-        return Err(Some(format!("a model's name is {}", NAME_RULE)));
+        return Err(Some(format!("a model's name is {NAME_RULE}")));
     }
     Ok(())
 }
@@ -306,8 +306,14 @@ mod tests {
         write(root.path(), "b/model.toml", "max_batch_size = 5");
         let found = scan(root.path()).unwrap();
         let config = |i: usize| found.models[i].config.as_ref().unwrap();
-        assert_eq!((config(0).batch.max_batch_size, config(0).warnings.len()), (3, 0));
-        assert_eq!((config(1).batch.max_batch_size, config(1).warnings.len()), (5, 1));
+        assert_eq!(
+            (config(0).batch.max_batch_size, config(0).warnings.len()),
+            (3, 0)
+        );
+        assert_eq!(
+            (config(1).batch.max_batch_size, config(1).warnings.len()),
+            (5, 1)
+        );
     }
 
     #[cfg(unix)]

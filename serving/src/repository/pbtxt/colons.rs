@@ -39,7 +39,12 @@ impl Completed {
 
     /// The offset in the original of an offset in the completed text.
     pub(super) fn original(&self, offset: usize) -> usize {
-        let before = self.colons.iter().enumerate().filter(|(i, at)| *at + i < offset).count();
+        let before = self
+            .colons
+            .iter()
+            .enumerate()
+            .filter(|(i, at)| *at + i < offset)
+            .count();
         offset - before
     }
 }
@@ -55,7 +60,10 @@ mod tests {
     #[test]
     fn only_missing_colons_are_put_in() {
         let completed = |text| Completed::new(text).text;
-        assert_eq!(completed("input [ { dims: [ 1 ] } ]"), "input :[ { dims: [ 1 ] } ]");
+        assert_eq!(
+            completed("input [ { dims: [ 1 ] } ]"),
+            "input :[ { dims: [ 1 ] } ]"
+        );
         assert_eq!(completed("a[{b[<c:1>]}]"), "a:[{b:[<c:1>]}]");
         assert_eq!(completed("a: 'x [' # y [\nb: Z"), "a: 'x [' # y [\nb: Z");
     }
@@ -66,7 +74,11 @@ mod tests {
         let completed = Completed::new(text);
         for letter in ["a", "b", "c", "{"] {
             let offset = completed.text.rfind(letter).unwrap();
-            assert_eq!(completed.original(offset), text.rfind(letter).unwrap(), "{letter}");
+            assert_eq!(
+                completed.original(offset),
+                text.rfind(letter).unwrap(),
+                "{letter}"
+            );
         }
     }
 }

@@ -39,7 +39,11 @@ impl Scanner<'_> {
             let Some(field) = descriptor.get_field_by_name(name) else {
                 continue; // separators
             };
-            let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            let path = if path.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{path}.{name}")
+            };
             let position = Position::of(self.text, start);
             let repeated = field.is_list() || field.is_map();
             match field.kind() {
@@ -56,18 +60,34 @@ impl Scanner<'_> {
     }
 
     /// One message, or a list of them; `count` counts those of a repeated field.
-    fn messages(&mut self, path: &str, count: Option<&mut usize>, position: Position, inner: &MessageDescriptor) {
+    fn messages(
+        &mut self,
+        path: &str,
+        count: Option<&mut usize>,
+        position: Position,
+        inner: &MessageDescriptor,
+    ) {
         let mut alone = 0;
         let repeated = count.is_some();
         let count = count.unwrap_or(&mut alone);
         let mut in_list = false;
         loop {
-            let Some((start, token)) = self.tokens.next() else { return };
+            let Some((start, token)) = self.tokens.next() else {
+                return;
+            };
             match token {
                 "[" => in_list = true,
                 "{" | "<" => {
-                    let path = if repeated { format!("{path}[{count}]") } else { path.to_owned() };
-                    let position = if in_list { Position::of(self.text, start) } else { position };
+                    let path = if repeated {
+                        format!("{path}[{count}]")
+                    } else {
+                        path.to_owned()
+                    };
+                    let position = if in_list {
+                        Position::of(self.text, start)
+                    } else {
+                        position
+                    };
                     self.places.entry(path.clone()).or_insert(position);
                     *count += 1;
                     self.message(&path, inner);
@@ -125,7 +145,10 @@ max_batch_size: 8;
         assert_eq!(line("input[1].dims"), Some(7));
         assert_eq!(line("output[0].reshape.shape"), Some(9));
         assert_eq!(line("output[1].name"), Some(10));
-        assert_eq!(line("dynamic_batching.default_queue_policy.max_queue_size"), Some(11));
+        assert_eq!(
+            line("dynamic_batching.default_queue_policy.max_queue_size"),
+            Some(11)
+        );
         assert_eq!(line("parameters[0].value.string_value"), Some(12));
         assert_eq!(line("max_batch_size"), Some(13));
     }

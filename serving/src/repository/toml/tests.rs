@@ -28,7 +28,11 @@ fn the_documented_example_says_what_is_the_default() {
 #[test]
 fn the_documented_tables_are_understood() {
     let config = parse(include_str!("tables.toml")).unwrap();
-    let names: Vec<&str> = config.providers.iter().map(takt_backend::Provider::name).collect();
+    let names: Vec<&str> = config
+        .providers
+        .iter()
+        .map(takt_backend::Provider::name)
+        .collect();
     assert_eq!(names, ["tensorrt", "cuda"]);
     assert_eq!(config.inputs[0].dims, [3, 256, 256]);
     assert!(config.bare.preprocess.is_some() && config.bare.decision.is_some());
@@ -37,15 +41,17 @@ fn the_documented_tables_are_understood() {
 #[test]
 fn providers_may_be_a_list_of_names() {
     let config = parse("providers = ['tensorrt', 'cpu']").unwrap();
-    let names: Vec<&str> = config.providers.iter().map(takt_backend::Provider::name).collect();
+    let names: Vec<&str> = config
+        .providers
+        .iter()
+        .map(takt_backend::Provider::name)
+        .collect();
     assert_eq!(names, ["tensorrt", "cpu"]);
 }
 
 #[test]
 fn faults_of_providers_name_the_option() {
-    insta::assert_snapshot!(faults(
-        "providers = ['cuda', 'rocket', 3]\n"
-    ));
+    insta::assert_snapshot!(faults("providers = ['cuda', 'rocket', 3]\n"));
     insta::assert_snapshot!(faults(
         "[[providers]]\nname = 'tensorrt'\nfp61 = true\noptimization_level = 9\n\n[[providers]]\ndevice = 1\n"
     ));
