@@ -10,10 +10,14 @@
 mod check;
 mod contain;
 pub mod discover;
+pub mod engine;
 mod error;
+#[cfg(feature = "fault-injection")]
+pub mod fault;
 #[cfg(feature = "ort")]
 pub mod ort;
 pub mod provider;
+pub mod report;
 pub mod tensor;
 #[cfg(feature = "tract")]
 pub mod tract;

@@ -18,14 +18,14 @@
 //! of 255.
 //!
 //! # Where JPEG is decoded
-//! [`jpeg`] decodes sequential files at 1/2, 1/4 or 1/8 in safe Rust; `zune-jpeg` does everything else at full size.
-//! See [`jpeg`] for the measurements that led there.
+//! The module `jpeg` decodes sequential files at 1/2, 1/4 or 1/8 in safe Rust; `zune-jpeg` does everything else at full size.
+//! See its documentation for the measurements that led there.
 
 mod decode;
 mod error;
 mod format;
 mod geometry;
-pub mod jpeg;
+mod jpeg;
 mod limits;
 mod normalise;
 mod preprocessor;

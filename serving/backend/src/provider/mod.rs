@@ -38,6 +38,9 @@ pub enum Provider {
 pub struct Cpu {
     /// Keep freed memory for the next run, rather than give it back each time: faster, and holds the peak.
     pub arena: bool,
+    /// On x86 processors without VNNI, multiply INT8 so that it cannot overflow, which is slower. Off only for models whose
+    /// weights keep to 7 bits: with weights of full range the fast way overflows, in silence, and gives wrong answers.
+    pub exact_int8: bool,
 }
 
 /// A provider that is passed on by name, with options that ONNX Runtime checks itself.
@@ -64,7 +67,10 @@ pub enum OtherKind {
 
 impl Default for Cpu {
     fn default() -> Self {
-        Self { arena: true }
+        Self {
+            arena: true,
+            exact_int8: true,
+        }
     }
 }
 
@@ -136,13 +142,24 @@ impl TryFrom<&RawProvider> for Provider {
         let provider = match raw.name.to_ascii_lowercase().as_str() {
             "tensorrt" => Self::TensorRt(TensorRt::read(&mut options)),
             "cuda" => Self::Cuda(Cuda::read(&mut options)),
-            "cpu" => Self::Cpu(Cpu { arena: options.flag(&["arena"]).unwrap_or(true) }),
+            "cpu" => Self::Cpu(Cpu {
+                arena: options.flag(&["arena"]).unwrap_or(true),
+                exact_int8: options.flag(&["exact_int8"]).unwrap_or(true),
+            }),
             name => match OtherKind::ALL.into_iter().find(|kind| kind.name() == name) {
                 Some(kind @ OtherKind::Acl) => {
-                    let fast_math = options.flag(&["fast_math"]).map(|on| ("fast_math".to_owned(), flag(on)));
-                    Self::Other(Other { kind, options: fast_math.into_iter().collect() })
+                    let fast_math = options
+                        .flag(&["fast_math"])
+                        .map(|on| ("fast_math".to_owned(), flag(on)));
+                    Self::Other(Other {
+                        kind,
+                        options: fast_math.into_iter().collect(),
+                    })
                 }
-                Some(kind) => Self::Other(Other { kind, options: options.rest() }),
+                Some(kind) => Self::Other(Other {
+                    kind,
+                    options: options.rest(),
+                }),
                 None => return Err(vec![ProviderFault::unknown_provider(&raw.name)]),
             },
         };
@@ -152,7 +169,9 @@ impl TryFrom<&RawProvider> for Provider {
 }
 
 /// Names that configuration may use.
-pub(crate) const NAMES: [&str; 7] = ["tensorrt", "cuda", "cpu", "openvino", "xnnpack", "acl", "coreml"];
+pub(crate) const NAMES: [&str; 7] = [
+    "tensorrt", "cuda", "cpu", "openvino", "xnnpack", "acl", "coreml",
+];
 
 fn flag(on: bool) -> String {
     (if on { "1" } else { "0" }).to_owned()

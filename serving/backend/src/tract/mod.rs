@@ -17,14 +17,17 @@ use std::sync::Arc;
 use takt_artifact::Signature;
 use tract_onnx::prelude::{TVec, TypedSimpleState};
 
-use crate::{Backend, InputView, LoadError, LoadRequest, OutputTensor, Placement, Provider, RunError, Session, check, contain};
+use crate::{
+    Backend, InputView, LoadError, LoadRequest, OutputTensor, Placement, Provider, RunError,
+    Session, check, contain,
+};
 use plan::Plans;
 
 /// Stable name of this runtime.
 pub const NAME: &str = "tract";
 
 /// The tract that is linked in; see `Cargo.toml`.
-const VERSION: &str = "0.23.9";
+pub const VERSION: &str = "0.23.9";
 
 /// The tract runtime. Cheap to make; keep one, since sessions of the same model file share weights through it.
 #[derive(Debug, Default)]
@@ -55,7 +58,11 @@ impl Backend for TractBackend {
             let made = contain::panics(|| Plans::load(&request.model, &request.batch_sizes));
             made.unwrap_or_else(|panic| Err(refused(&request.model, panic)))
         })?;
-        Ok(Box::new(TractSession { plans, states: Vec::new(), placement }))
+        Ok(Box::new(TractSession {
+            plans,
+            states: Vec::new(),
+            placement,
+        }))
     }
 }
 
@@ -82,13 +89,19 @@ impl Session for TractSession {
             // What a failed run left behind in a state is not worth guessing.
             self.states.clear();
         }
-        outcome.unwrap_or_else(|panic| Err(RunError::Runtime(format!("tract failed to run the model: {panic}"))))
+        outcome.unwrap_or_else(|panic| {
+            Err(RunError::Runtime(format!(
+                "tract failed to run the model: {panic}"
+            )))
+        })
     }
 }
 
 impl TractSession {
     fn run_checked(&mut self, inputs: &[InputView<'_>]) -> Result<Vec<OutputTensor>, RunError> {
-        let failed = |error: tract_onnx::prelude::TractError| RunError::Runtime(format!("tract failed to run the model: {error:#}"));
+        let failed = |error: tract_onnx::prelude::TractError| {
+            RunError::Runtime(format!("tract failed to run the model: {error:#}"))
+        };
         let (index, plan) = self.plans.choose(inputs)?;
         let at = match self.states.iter().position(|(of, _)| *of == index) {
             Some(at) => at,
@@ -97,27 +110,49 @@ impl TractSession {
                 self.states.len() - 1
             }
         };
-        let inputs = inputs.iter().map(convert::input).collect::<Result<TVec<_>, _>>()?;
+        let inputs = inputs
+            .iter()
+            .map(convert::input)
+            .collect::<Result<TVec<_>, _>>()?;
         let outputs = self.states[at].1.run(inputs).map_err(failed)?;
-        outputs.into_iter().zip(&self.plans.signature().outputs).map(|(value, spec)| convert::output(value, spec)).collect()
+        outputs
+            .into_iter()
+            .zip(&self.plans.signature().outputs)
+            .map(|(value, spec)| convert::output(value, spec))
+            .collect()
     }
 }
 
 fn placement(request: &LoadRequest) -> Result<Placement, LoadError> {
     let reason = "tract runs on the processor only";
-    let asked = request.providers.iter().filter(|provider| !matches!(provider, Provider::Cpu(_)));
-    let declined = asked.map(|provider| (provider.name(), format!("{}: {reason}", provider.name()))).collect::<Vec<_>>();
+    let asked = request
+        .providers
+        .iter()
+        .filter(|provider| !matches!(provider, Provider::Cpu(_)));
+    let declined = asked
+        .map(|provider| (provider.name(), format!("{}: {reason}", provider.name())))
+        .collect::<Vec<_>>();
     if let Some((provider, _)) = declined.first().filter(|_| request.strict) {
         return Err(LoadError::Provider {
             provider: (*provider).to_owned(),
             reason: reason.to_owned(),
-            remedy: "install an ONNX Runtime that has it (`takt doctor` shows which were found)".to_owned(),
+            remedy: "install an ONNX Runtime that has it (`takt doctor` shows which were found)"
+                .to_owned(),
         });
     }
     let declined = declined.into_iter().map(|(_, reason)| reason).collect();
-    Ok(Placement { runtime: NAME, provider: NAME.to_owned(), declined, nodes: Vec::new() })
+    Ok(Placement {
+        runtime: NAME,
+        provider: NAME.to_owned(),
+        declined,
+        nodes: Vec::new(),
+    })
 }
 
 fn refused(path: &std::path::Path, reason: String) -> LoadError {
-    LoadError::Model { path: path.to_owned(), runtime: NAME, reason }
+    LoadError::Model {
+        path: path.to_owned(),
+        runtime: NAME,
+        reason,
+    }
 }

@@ -3,13 +3,14 @@
 //! # Why this exists
 //! A camera frame is many times larger than a network's input, and decoding it at full size to throw most pixels away
 //! is the largest cost of a request. libjpeg-turbo can reconstruct a smaller picture directly; no maintained decoder in
-//! safe Rust does that at its speed. Measured on one 1920x1080 4:2:0 frame of quality 90 to about 480x270 (the figures
-//! and their ratios are printed by `benches/decode.rs`): Pillow's libjpeg-turbo with SIMD 4.8 ms, the `mozjpeg` crate
-//! built with a C compiler only 6.0 ms, `jpeg-decoder` 7.0 ms, `zune-jpeg` (full size) 8.3 ms, this one about 4.9 ms; with
-//! the resize to 224x224 it takes 0.8 of Pillow's time. The C decoder would have
-//! put untrusted bytes into memory-unsafe code, and was still too slow without an assembler. So the one loop that
-//! matters is here, and nothing else: whatever [`Scaled::plan`] does not take (progressive, CMYK, several scans, rare
-//! sampling factors) goes to `zune-jpeg`.
+//! safe Rust was found that does so at its speed. Measured on one 1920x1080 4:2:0 frame of quality 90, decoding to
+//! 480x270 or, where that is not possible, at full size: Pillow's libjpeg-turbo with SIMD 4.8 ms, the `mozjpeg` crate
+//! built with only a C compiler 6.0 ms, `jpeg-decoder` 7.0 ms, `zune-jpeg` (full size) 8.3 ms. With the resize to
+//! 224x224, Pillow takes 6.6 ms and this crate 5.2 ms, measured in turn by `benches/decode.rs`.
+//!
+//! The C decoder would have put untrusted bytes into memory-unsafe code, without being faster where there is no
+//! assembler. So the one loop that matters is here, and nothing else: whatever [`Scaled::plan`] does not take
+//! (progressive, CMYK, several scans, rare sampling factors) goes to `zune-jpeg`.
 //!
 //! # How it works
 //! The picture at 1/s is the box average of the full one over s by s pixels. The inverse DCT and the average are both
