@@ -116,9 +116,16 @@ impl ModelConfig {
             let dims = declared.reshape.as_ref().unwrap_or(&declared.dims);
             spec.is_some_and(|spec| spec.shape.len() == dims.len())
         };
-        let mut inputs = self.inputs.iter().map(|tensor| (tensor, signature.input(&tensor.name)));
-        let mut outputs = self.outputs.iter().map(|tensor| (tensor, signature.output(&tensor.name)));
-        inputs.any(|(tensor, spec)| full(tensor, spec)) || outputs.any(|(tensor, spec)| full(tensor, spec))
+        let mut inputs = self
+            .inputs
+            .iter()
+            .map(|tensor| (tensor, signature.input(&tensor.name)));
+        let mut outputs = self
+            .outputs
+            .iter()
+            .map(|tensor| (tensor, signature.output(&tensor.name)));
+        inputs.any(|(tensor, spec)| full(tensor, spec))
+            || outputs.any(|(tensor, spec)| full(tensor, spec))
     }
 
     fn cannot_batch(&self, size: usize, signature: &Signature) -> ConfigFault {

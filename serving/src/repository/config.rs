@@ -227,7 +227,11 @@ impl ModelConfig {
 
     /// Key of a declared input or output, as its file writes it.
     pub(super) fn tensor_key(&self, side: Side, index: usize) -> String {
-        let many = if matches!(self.source, Source::Pbtxt(_)) { "" } else { "s" };
+        let many = if matches!(self.source, Source::Pbtxt(_)) {
+            ""
+        } else {
+            "s"
+        };
         match side {
             Side::Input => format!("input{many}[{index}]"),
             Side::Output => format!("output{many}[{index}]"),

@@ -21,7 +21,10 @@ pub(super) struct Fingerprinter(Sha256);
 impl Fingerprinter {
     /// Takes in every file of a folder, not those of folders within, in the order of their names.
     pub(super) fn folder(&mut self, folder: &Path) -> io::Result<()> {
-        for (name, metadata) in entries(folder)?.iter().filter(|(_, metadata)| !metadata.is_dir()) {
+        for (name, metadata) in entries(folder)?
+            .iter()
+            .filter(|(_, metadata)| !metadata.is_dir())
+        {
             self.entry(name, metadata);
         }
         Ok(())
@@ -84,8 +87,13 @@ fn entries(folder: &Path) -> io::Result<Vec<(String, fs::Metadata)>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // What editors and copies leave in passing is not what is loaded.
+        if name.starts_with('.') || name.ends_with('~') {
+            continue;
+        }
         if let Ok(metadata) = fs::metadata(entry.path()).or_else(|_| entry.metadata()) {
-            entries.push((entry.file_name().to_string_lossy().into_owned(), metadata));
+            entries.push((name, metadata));
         }
     }
     entries.sort_by(|(a, _), (b, _)| a.cmp(b));

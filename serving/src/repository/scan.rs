@@ -10,7 +10,7 @@ use takt_artifact::names::{NAME_RULE, is_name};
 use takt_artifact::version::MODEL_FILE;
 
 use super::config::{ModelConfig, Source};
-use super::fault::{ConfigFault, ConfigFaults};
+use super::fault::{ConfigFault, ConfigFaults, ConfigWarning};
 use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::{pbtxt, toml};
 
@@ -108,7 +108,7 @@ fn model_folder(name: &str, path: &Path) -> Result<(), Option<String>> {
         return Err(Some("a model is a folder".to_owned()));
     }
     if !is_name(name) {
-        return Err(Some(format!("a model's name is {}", NAME_RULE)));
+        return Err(Some(format!("a model's name is {NAME_RULE}")));
     }
     Ok(())
 }
@@ -154,13 +154,25 @@ fn model(name: String, dir: PathBuf) -> FoundModel {
 
 /// Reads what says how the model in `dir` is run.
 fn config(name: &str, dir: &Path) -> Result<ModelConfig, ConfigFaults> {
-    if dir.join(toml::FILE).exists() {
-        return toml::read(name, dir);
+    // A file that is there and cannot be read is a fault, not a model without configuration.
+    let is_there = |file: &str| match dir.join(file).symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    };
+    match (is_there(toml::FILE), is_there(pbtxt::FILE)) {
+        (true, other) => {
+            let mut config = toml::read(name, dir)?;
+            config.warnings.extend(other.then(|| ConfigWarning {
+                file: dir.join(pbtxt::FILE),
+                at: None,
+                key: String::new(),
+                message: format!("not read: {} stands beside it", toml::FILE),
+            }));
+            Ok(config)
+        }
+        (false, true) => pbtxt::read(name, dir),
+        (false, false) => Ok(ModelConfig::new(name, Source::Defaults(dir.to_owned()))),
     }
-    if dir.join(pbtxt::FILE).exists() {
-        return pbtxt::read(name, dir);
-    }
-    Ok(ModelConfig::new(name, Source::Defaults(dir.to_owned())))
 }
 
 /// A child of a model's folder as a version; `Err(None)` where it is not worth a word.
@@ -284,6 +296,33 @@ mod tests {
         assert!(found.models[0].config.is_err());
         assert_eq!(numbers(&found.models[0]), [1]);
         assert!(found.models[1].config.is_ok());
+    }
+
+    #[test]
+    fn the_file_of_ours_comes_before_that_of_triton() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "a/config.pbtxt", "max_batch_size: 3");
+        write(root.path(), "b/config.pbtxt", "max_batch_size: 3");
+        write(root.path(), "b/model.toml", "max_batch_size = 5");
+        let found = scan(root.path()).unwrap();
+        let config = |i: usize| found.models[i].config.as_ref().unwrap();
+        assert_eq!(
+            (config(0).batch.max_batch_size, config(0).warnings.len()),
+            (3, 0)
+        );
+        assert_eq!(
+            (config(1).batch.max_batch_size, config(1).warnings.len()),
+            (5, 1)
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_configuration_that_leads_nowhere_is_a_fault_and_not_a_default() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "m/1/model.onnx", "");
+        std::os::unix::fs::symlink("gone.toml", root.path().join("m/model.toml")).unwrap();
+        assert!(scan(root.path()).unwrap().models[0].config.is_err());
     }
 
     #[test]

@@ -6,8 +6,9 @@ mod version;
 
 use std::path::Path;
 
-use takt_artifact::choose::Machine;
 use takt_artifact::Signature;
+use takt_artifact::choose::Machine;
+use takt_backend::{Backend, LoadRequest};
 
 pub use self::report::{CheckReport, ModelReport, VersionReport};
 use super::config::ModelConfig;
@@ -30,13 +31,25 @@ pub struct CheckOptions<'c> {
 /// The repository cannot be read at all.
 pub fn check(root: &Path, options: &CheckOptions<'_>) -> Result<CheckReport, ScanError> {
     let found = scan(root)?;
-    let models: Vec<ModelReport> = found.models.into_iter().map(|found| model(found, options)).collect();
-    let wanted = models.iter().flat_map(|model| &model.versions).filter(|version| version.wanted);
+    let models: Vec<ModelReport> = found
+        .models
+        .into_iter()
+        .map(|found| model(found, options))
+        .collect();
+    let wanted = models
+        .iter()
+        .flat_map(|model| &model.versions)
+        .filter(|version| version.wanted == Some(true));
     let resident: u64 = wanted.filter_map(|version| version.resident_bytes).sum();
     Ok(CheckReport {
         root: root.to_owned(),
         ignored: found.ignored,
-        resident_bytes: resident + if models.is_empty() { 0 } else { memory::RUNTIME_BYTES },
+        resident_bytes: resident
+            + if models.is_empty() {
+                0
+            } else {
+                memory::RUNTIME_BYTES
+            },
         models,
     })
 }
@@ -63,14 +76,18 @@ fn model(found: FoundModel, options: &CheckOptions<'_>) -> ModelReport {
         report.faults.push(no_version(&found.dir, &report.ignored));
     }
     let numbers = || found.versions.iter().map(|version| version.number);
-    let wanted = config.map(|config| config.version_policy.select(numbers())).unwrap_or_default();
-    report.faults.extend(config.and_then(|config| missing_versions(config, &numbers().collect::<Vec<_>>())));
+    let wanted = config.map(|config| config.version_policy.select(numbers()));
+    report
+        .faults
+        .extend(config.and_then(|config| missing_versions(config, &numbers().collect::<Vec<_>>())));
     for version in &found.versions {
         let checked = version::check(version, config, options);
         report.faults.extend(checked.faults);
         report.warnings.extend(checked.warnings);
         report.versions.push(VersionReport {
-            wanted: wanted.contains(&version.number),
+            wanted: wanted
+                .as_ref()
+                .map(|wanted| wanted.contains(&version.number)),
             ..checked.report
         });
     }
@@ -92,12 +109,39 @@ fn no_version(dir: &Path, ignored: &[Ignored]) -> ConfigFault {
 }
 
 fn missing_versions(config: &ModelConfig, numbers: &[u64]) -> Option<ConfigFault> {
-    let VersionPolicy::Specific(wanted) = &config.version_policy else { return None };
-    let missing: Vec<u64> = wanted.iter().copied().filter(|number| !numbers.contains(number)).collect();
+    let VersionPolicy::Specific(wanted) = &config.version_policy else {
+        return None;
+    };
+    let missing: Vec<u64> = wanted
+        .iter()
+        .copied()
+        .filter(|number| !numbers.contains(number))
+        .collect();
     (!missing.is_empty()).then(|| {
         let expected = format!("versions on disk: {numbers:?}");
-        config.fault("version_policy", format!("{missing:?}"), expected, "copy the version there, or remove its number")
+        config.fault(
+            "version_policy",
+            format!("{missing:?}"),
+            expected,
+            "copy the version there, or remove its number",
+        )
     })
+}
+
+/// Reads signatures by loading models in `runtime`, on the processor.
+pub fn by_loading(runtime: &dyn Backend) -> impl Fn(&Path) -> Result<Signature, String> + '_ {
+    |artefact| {
+        let request = LoadRequest {
+            model: artefact.to_owned(),
+            providers: Vec::new(),
+            strict: false,
+            intra_op_threads: 1,
+            batch_sizes: Vec::new(),
+            cache_dir: None,
+        };
+        let session = runtime.load(&request).map_err(|error| error.to_string())?;
+        Ok(session.signature().clone())
+    }
 }
 
 /// A warning about a file as a whole.

@@ -55,7 +55,11 @@ fn package(root: &Path, folder: &str, edit: impl FnOnce(&mut Manifest)) {
         files: [("model.onnx".to_owned(), FileDigest::of_bytes(b"onnx"))].into(),
     };
     edit(&mut manifest);
-    write(root, &format!("{folder}/manifest.json"), &serde_json::to_string_pretty(&manifest).unwrap());
+    write(
+        root,
+        &format!("{folder}/manifest.json"),
+        &serde_json::to_string_pretty(&manifest).unwrap(),
+    );
 }
 
 fn report(root: &Path) -> CheckReport {
@@ -69,7 +73,9 @@ fn report(root: &Path) -> CheckReport {
 
 /// The report with the temporary folder's name taken out.
 fn text(root: &Path) -> String {
-    report(root).to_string().replace(&root.display().to_string(), "")
+    report(root)
+        .to_string()
+        .replace(&root.display().to_string(), "")
 }
 
 #[test]
@@ -87,26 +93,49 @@ fn a_sound_repository_is_told_with_its_memory() {
 #[test]
 fn every_fault_of_every_model_is_told_at_once() {
     let root = tempfile::tempdir().unwrap();
-    write(root.path(), "a-config/model.toml", "max_batchsize = 4\ninstances = 0\n");
+    write(
+        root.path(),
+        "a-config/model.toml",
+        "max_batchsize = 4\ninstances = 0\n",
+    );
     write(root.path(), "a-config/1/model.onnx", "onnx");
     write(root.path(), "b-empty/model.toml", "");
     write(root.path(), "c-broken/1/model.onnx", "not a model");
     package(root.path(), "d-damaged/1", |_| {});
     write(root.path(), "d-damaged/1/model.onnx", "onnx, but another");
     package(root.path(), "e-contradiction/1", |_| {});
-    write(root.path(), "e-contradiction/model.toml", "version_policy = [1, 4]\nlabels = ['scratch', 'good']\nvariant = 'int8'\n");
+    write(
+        root.path(),
+        "e-contradiction/model.toml",
+        "version_policy = [1, 4]\nlabels = ['scratch', 'good']\nvariant = 'int8'\n",
+    );
     package(root.path(), "f-manifest/1", |manifest| {
         manifest.semver = "1".to_owned();
         manifest.variants[0].file = "../model.onnx".to_owned();
     });
-    write(root.path(), "g-triton/config.pbtxt", "platform: 'tensorrt_plan'\n");
+    write(
+        root.path(),
+        "g-triton/config.pbtxt",
+        "platform: 'tensorrt_plan'\n",
+    );
     write(root.path(), "g-triton/1/model.onnx", "onnx");
-    package(root.path(), "h-signature/1", |manifest| manifest.signature.outputs[0].shape = vec![-1, 3]);
+    package(root.path(), "h-signature/1", |manifest| {
+        manifest.signature.outputs[0].shape = vec![-1, 3];
+    });
     write(root.path(), "notes.txt", "");
     assert!(!report(root.path()).is_sound());
     insta::with_settings!({filters => vec![("[0-9a-f]{64}", "<sha256>"), ("[0-9a-f]{12}", "<digest>")]}, {
         insta::assert_snapshot!(text(root.path()));
     });
+}
+
+#[test]
+fn a_runtime_reads_signatures_by_loading() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("backend/tests/models");
+    let runtime = takt_backend::tract::TractBackend::new();
+    let signature = by_loading(&runtime)(&models.join("fixed_shape.onnx")).unwrap();
+    assert!(!signature.inputs.is_empty());
+    assert!(by_loading(&runtime)(&models.join("none.onnx")).is_err());
 }
 
 #[test]
@@ -117,5 +146,8 @@ fn programs_get_the_same_as_json() {
     let json = serde_json::to_value(report(root.path())).unwrap();
     let fault = &json["models"][0]["faults"][0];
     assert_eq!((&fault["line"], &fault["column"]), (&1.into(), &13.into()));
-    assert_eq!((&fault["key"], &fault["found"]), (&"instances".into(), &"0".into()));
+    assert_eq!(
+        (&fault["key"], &fault["found"]),
+        (&"instances".into(), &"0".into())
+    );
 }

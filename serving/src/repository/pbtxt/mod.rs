@@ -7,13 +7,12 @@
 //!
 //! [`MaxBatch::AUTO`]: super::config::MaxBatch::AUTO
 
+mod colons;
 mod map;
 mod places;
 mod scheduling;
+mod tokens;
 mod unsupported;
-
-#[cfg(test)]
-pub(super) use self::map::datatype;
 
 use std::fs;
 use std::path::Path;
@@ -23,9 +22,11 @@ use miette::Diagnostic as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage as _};
 use takt_proto::inference;
 
+use self::colons::Completed;
 use self::map::Reading;
+use self::tokens::Tokens;
 use super::config::ModelConfig;
-use super::fault::{ConfigFault, ConfigFaults, Position};
+use super::fault::{ConfigFault, ConfigFaults, Position, closest};
 
 /// File name in the model's folder.
 pub const FILE: &str = "config.pbtxt";
@@ -43,7 +44,12 @@ static MODEL_CONFIG: LazyLock<Option<MessageDescriptor>> = LazyLock::new(|| {
 pub fn read(name: &str, folder: &Path) -> Result<ModelConfig, ConfigFaults> {
     let file = folder.join(FILE);
     let text = fs::read_to_string(&file).map_err(|error| {
-        ConfigFault::of_file(&file, format!("'{error}'"), "a readable UTF-8 text file", "mend or remove the file")
+        ConfigFault::of_file(
+            &file,
+            format!("'{error}'"),
+            "a readable UTF-8 text file",
+            "mend or remove the file",
+        )
     })?;
     parse(name, &file, &text)
 }
@@ -54,31 +60,64 @@ pub fn read(name: &str, folder: &Path) -> Result<ModelConfig, ConfigFaults> {
 /// The first fault of form, or all of meaning.
 pub fn parse(name: &str, file: &Path, text: &str) -> Result<ModelConfig, ConfigFaults> {
     let message = message(file, text)?;
-    let config: inference::ModelConfig = message.transcode_to().map_err(|error| unreadable(file, error.to_string()))?;
+    let config: inference::ModelConfig = message
+        .transcode_to()
+        .map_err(|error| unreadable(file, error.to_string()))?;
     let places = places::places(text, &message.descriptor());
     let warnings = unsupported::warnings(file, &message, &places);
     Reading::new(name, file, places).finish(&config, warnings)
 }
 
-fn message(file: &Path, text: &str) -> Result<DynamicMessage, ConfigFault> {
-    let descriptor = MODEL_CONFIG.clone().ok_or_else(|| unreadable(file, "no descriptor for it".to_owned()))?;
-    DynamicMessage::parse_text_format(descriptor, text).map_err(|error| {
+fn message(file: &Path, text: &str) -> Result<DynamicMessage, ConfigFaults> {
+    let descriptor = MODEL_CONFIG
+        .clone()
+        .ok_or_else(|| unreadable(file, "no descriptor for it".to_owned()))?;
+    let completed = Completed::new(text);
+    DynamicMessage::parse_text_format(descriptor, &completed.text).map_err(|error| {
         let label = error.labels().and_then(|mut labels| labels.next());
-        let offset = label.map_or(text.len(), |label| label.offset());
+        let offset = label.map_or(text.len(), |label| completed.original(label.offset()));
         ConfigFault {
             at: Some(Position::of(text, offset)),
             ..ConfigFault::of_file(
                 file,
                 format!("'{error}'"),
                 "a ModelConfig in protobuf text format",
-                "correct the line; field names are those of Triton's model_config.proto",
+                fix(text, offset),
             )
         }
+        .into()
     })
 }
 
+/// What the word at `offset` was most likely meant to be, if it is the name of no field.
+fn fix(text: &str, offset: usize) -> String {
+    let word = text
+        .get(offset..)
+        .and_then(|rest| Tokens::of(rest).next())
+        .map_or("", |(_, word)| word);
+    let pool = MODEL_CONFIG.as_ref().map(MessageDescriptor::parent_pool);
+    let messages = pool.into_iter().flat_map(DescriptorPool::all_messages);
+    let names: Vec<String> = messages
+        .flat_map(|message| {
+            message
+                .fields()
+                .map(|field| field.name().to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    match closest(word, names.iter().map(String::as_str)) {
+        Some(known) if known != word => format!("did you mean '{known}'?"),
+        _ => "correct the line; field names are those of Triton's model_config.proto".to_owned(),
+    }
+}
+
 fn unreadable(file: &Path, why: String) -> ConfigFault {
-    ConfigFault::of_file(file, why, "a ModelConfig", "report this as a bug, with the file")
+    ConfigFault::of_file(
+        file,
+        why,
+        "a ModelConfig",
+        "report this as a bug, with the file",
+    )
 }
 
 #[cfg(test)]

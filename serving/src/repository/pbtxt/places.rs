@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use prost_reflect::{Kind, MessageDescriptor};
 
+use super::tokens::Tokens;
 use crate::repository::fault::Position;
 
 /// Positions of fields by path, such as `input[0].dims` (the first of a repeated scalar stands for all).
@@ -14,7 +15,7 @@ pub(super) type Places = BTreeMap<String, Position>;
 pub(super) fn places(text: &str, descriptor: &MessageDescriptor) -> Places {
     let mut scanner = Scanner {
         text,
-        at: 0,
+        tokens: Tokens::of(text),
         places: Places::new(),
     };
     scanner.message("", descriptor);
@@ -23,7 +24,7 @@ pub(super) fn places(text: &str, descriptor: &MessageDescriptor) -> Places {
 
 struct Scanner<'t> {
     text: &'t str,
-    at: usize,
+    tokens: Tokens<'t>,
     places: Places,
 }
 
@@ -31,15 +32,18 @@ impl Scanner<'_> {
     /// Fields up to the end of the message.
     fn message(&mut self, path: &str, descriptor: &MessageDescriptor) {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-        while let Some(start) = self.token() {
-            let name = &self.text[start..self.at];
+        while let Some((start, name)) = self.tokens.next() {
             if name == "}" || name == ">" {
                 return;
             }
             let Some(field) = descriptor.get_field_by_name(name) else {
                 continue; // separators
             };
-            let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            let path = if path.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{path}.{name}")
+            };
             let position = Position::of(self.text, start);
             let repeated = field.is_list() || field.is_map();
             match field.kind() {
@@ -56,18 +60,34 @@ impl Scanner<'_> {
     }
 
     /// One message, or a list of them; `count` counts those of a repeated field.
-    fn messages(&mut self, path: &str, count: Option<&mut usize>, position: Position, inner: &MessageDescriptor) {
+    fn messages(
+        &mut self,
+        path: &str,
+        count: Option<&mut usize>,
+        position: Position,
+        inner: &MessageDescriptor,
+    ) {
         let mut alone = 0;
         let repeated = count.is_some();
         let count = count.unwrap_or(&mut alone);
         let mut in_list = false;
         loop {
-            let Some(start) = self.token() else { return };
-            match &self.text[start..self.at] {
+            let Some((start, token)) = self.tokens.next() else {
+                return;
+            };
+            match token {
                 "[" => in_list = true,
                 "{" | "<" => {
-                    let path = if repeated { format!("{path}[{count}]") } else { path.to_owned() };
-                    let position = if in_list { Position::of(self.text, start) } else { position };
+                    let path = if repeated {
+                        format!("{path}[{count}]")
+                    } else {
+                        path.to_owned()
+                    };
+                    let position = if in_list {
+                        Position::of(self.text, start)
+                    } else {
+                        position
+                    };
                     self.places.entry(path.clone()).or_insert(position);
                     *count += 1;
                     self.message(&path, inner);
@@ -84,8 +104,8 @@ impl Scanner<'_> {
     /// A value, or a list of them.
     fn scalar(&mut self) {
         let mut in_list = false;
-        while let Some(start) = self.token() {
-            match &self.text[start..self.at] {
+        for (_, token) in self.tokens.by_ref() {
+            match token {
                 ":" | "-" | "," => {}
                 "[" => in_list = true,
                 "]" => return,
@@ -94,42 +114,6 @@ impl Scanner<'_> {
             }
         }
     }
-
-    /// Moves past the next token and gives its start.
-    fn token(&mut self) -> Option<usize> {
-        let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '+');
-        loop {
-            let rest = &self.text[self.at..];
-            let first = rest.chars().next()?;
-            if first.is_whitespace() {
-                self.at += first.len_utf8();
-            } else if first == '#' {
-                self.at += rest.find('\n').unwrap_or(rest.len());
-            } else {
-                let start = self.at;
-                self.at += match first {
-                    '"' | '\'' => string_length(rest, first),
-                    c if word(c) => rest.find(|c| !word(c)).unwrap_or(rest.len()),
-                    c => c.len_utf8(),
-                };
-                return Some(start);
-            }
-        }
-    }
-}
-
-/// Length of the quoted string at the beginning of `text`.
-fn string_length(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            c if c == quote => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 #[cfg(test)]
@@ -161,7 +145,10 @@ max_batch_size: 8;
         assert_eq!(line("input[1].dims"), Some(7));
         assert_eq!(line("output[0].reshape.shape"), Some(9));
         assert_eq!(line("output[1].name"), Some(10));
-        assert_eq!(line("dynamic_batching.default_queue_policy.max_queue_size"), Some(11));
+        assert_eq!(
+            line("dynamic_batching.default_queue_policy.max_queue_size"),
+            Some(11)
+        );
         assert_eq!(line("parameters[0].value.string_value"), Some(12));
         assert_eq!(line("max_batch_size"), Some(13));
     }

@@ -1,8 +1,14 @@
 //! `model.toml`: how a model is run, written by a person. Every key is optional; this file says what is the default
-//! anyway, apart from the tables at the end:
+//! anyway:
 //!
 //! ```toml
 #![doc = include_str!("example.toml")]
+//! ```
+//!
+//! `labels` is a list of class names, or the name of a file in the model's folder with one per line. The tables:
+//!
+//! ```toml
+#![doc = include_str!("tables.toml")]
 //! ```
 
 mod reader;
@@ -57,7 +63,7 @@ pub fn parse(name: &str, file: &Path, text: &str) -> Result<ModelConfig, ConfigF
 
 fn model(mut top: Section<'_>, config: &mut ModelConfig) {
     if let Some(name) = top.take("name") {
-        own_name(name, &config.name);
+        own_name(&name, &config.name);
     }
     if let Some(size) = top.take("max_batch_size") {
         max_batch(size, config);
@@ -86,7 +92,7 @@ fn model(mut top: Section<'_>, config: &mut ModelConfig) {
     if let Some(policy) = top.take("version_policy").and_then(version_policy) {
         config.version_policy = policy;
     }
-    if let Some(what) = top.take("on_new_version").and_then(on_new_version) {
+    if let Some(what) = top.take("on_new_version").as_ref().and_then(on_new_version) {
         config.on_new_version = what;
     }
     if let Some(names) = top
@@ -122,7 +128,7 @@ fn model(mut top: Section<'_>, config: &mut ModelConfig) {
     top.finish();
 }
 
-fn own_name(entry: Entry<'_>, folder: &str) {
+fn own_name(entry: &Entry<'_>, folder: &str) {
     if !entry.is(folder) {
         let expected = format!("\"{folder}\", the name of the folder");
         entry.refuse(
@@ -174,7 +180,7 @@ fn version_policy(entry: Entry<'_>) -> Option<VersionPolicy> {
     None
 }
 
-fn on_new_version(entry: Entry<'_>) -> Option<OnNewVersion> {
+fn on_new_version(entry: &Entry<'_>) -> Option<OnNewVersion> {
     if entry.is("serve") {
         return Some(OnNewVersion::Serve);
     }

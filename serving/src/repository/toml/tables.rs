@@ -50,7 +50,11 @@ pub(super) fn batching<'d>(mut table: Section<'d>, batch: &mut BatchConfig) -> S
     {
         batch.allow_timeout_override = allow;
     }
-    if let Some(action) = table.take("timeout_action").and_then(timeout_action) {
+    if let Some(action) = table
+        .take("timeout_action")
+        .as_ref()
+        .and_then(timeout_action)
+    {
         batch.timeout_action = action;
     }
     if let Some(levels) = table
@@ -114,7 +118,7 @@ fn tensor(mut table: Section<'_>) -> Option<DeclaredTensor> {
     let name = table
         .take("name")
         .map(|entry| entry.text("the tensor's name in the ONNX graph"));
-    let datatype = table.take("datatype").and_then(datatype);
+    let datatype = table.take("datatype").as_ref().and_then(datatype);
     let dims = table.take("dims").map(dims);
     let reshape = table.take("reshape").and_then(self::dims);
     if name.is_none() {
@@ -142,7 +146,7 @@ fn tensor(mut table: Section<'_>) -> Option<DeclaredTensor> {
     })
 }
 
-fn datatype(entry: Entry<'_>) -> Option<DataType> {
+fn datatype(entry: &Entry<'_>) -> Option<DataType> {
     let text = entry.peek_text().unwrap_or_default();
     let parsed = text.parse::<DataType>().ok();
     if parsed.is_none() {
@@ -170,7 +174,7 @@ fn sizes(entry: Entry<'_>) -> Option<Vec<usize>> {
         .collect()
 }
 
-fn timeout_action(entry: Entry<'_>) -> Option<TimeoutAction> {
+fn timeout_action(entry: &Entry<'_>) -> Option<TimeoutAction> {
     match entry.peek_text() {
         Some("reject") => Some(TimeoutAction::Reject),
         Some("delay") => Some(TimeoutAction::Delay),
@@ -215,6 +219,10 @@ fn provider(entry: Entry<'_>) -> Option<Provider> {
         return None;
     };
     Provider::try_from(&raw)
-        .map_err(|faults| faults.into_iter().for_each(|fault| place.provider_fault(&fault)))
+        .map_err(|faults| {
+            for fault in faults {
+                place.provider_fault(&fault);
+            }
+        })
         .ok()
 }

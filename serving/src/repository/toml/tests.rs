@@ -26,6 +26,58 @@ fn the_documented_example_says_what_is_the_default() {
 }
 
 #[test]
+fn the_documented_tables_are_understood() {
+    let config = parse(include_str!("tables.toml")).unwrap();
+    let names: Vec<&str> = config
+        .providers
+        .iter()
+        .map(takt_backend::Provider::name)
+        .collect();
+    assert_eq!(names, ["tensorrt", "cuda"]);
+    assert_eq!(config.inputs[0].dims, [3, 256, 256]);
+    assert!(config.bare.preprocess.is_some() && config.bare.decision.is_some());
+}
+
+#[test]
+fn providers_may_be_a_list_of_names() {
+    let config = parse("providers = ['tensorrt', 'cpu']").unwrap();
+    let names: Vec<&str> = config
+        .providers
+        .iter()
+        .map(takt_backend::Provider::name)
+        .collect();
+    assert_eq!(names, ["tensorrt", "cpu"]);
+}
+
+#[test]
+fn faults_of_providers_name_the_option() {
+    insta::assert_snapshot!(faults("providers = ['cuda', 'rocket', 3]\n"));
+    insta::assert_snapshot!(faults(
+        "[[providers]]\nname = 'tensorrt'\nfp61 = true\noptimization_level = 9\n\n[[providers]]\ndevice = 1\n"
+    ));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_gives_a_configuration_or_faults_within_it(text in "([a-z_]{1,12}|[0-9]{1,4}|[\\[\\]{}=.,\"'\\-#é\\n ]){0,60}") {
+        if let Err(faults) = parse(&text) {
+            let lines = text.lines().count() + 1;
+            for fault in faults.list() {
+                proptest::prop_assert!(fault.at.is_none_or(|at| (1..=lines).contains(&at.line)), "{fault}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_damage_to_the_example_gives_a_configuration_or_faults(at in 0..1000_usize, with in "\\PC{0,3}") {
+        let mut text = concat!(include_str!("example.toml"), include_str!("tables.toml")).to_owned();
+        let at = (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        text.replace_range(at..at + text[at..].chars().next().map_or(0, char::len_utf8), &with);
+        let _ = parse(&text);
+    }
+}
+
+#[test]
 fn an_empty_file_is_a_whole_configuration() {
     assert_eq!(
         parse("").unwrap(),

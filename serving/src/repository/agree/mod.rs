@@ -1,70 +1,15 @@
 //! Whether a model's configuration, its manifest and its ONNX file say the same, and what holds where only one speaks.
 
+mod seen;
+
 use takt_artifact::manifest::{Lineage, SCHEMA};
-use takt_artifact::{Decision, Manifest, Preprocess, Signature, TensorSpec, Variant};
+use takt_artifact::{Manifest, Signature, TensorSpec, Variant};
 
-use super::config::{DeclaredTensor, ModelConfig, Side};
-use super::fault::{ConfigFault, ConfigFaults};
-
-/// What turns pixels into a verdict, from wherever it is said.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Vision {
-    /// From an encoded image to the input tensor.
-    pub preprocess: Option<Preprocess>,
-    /// Class names of the decision's output.
-    pub labels: Vec<String>,
-    /// From outputs to a verdict.
-    pub decision: Option<Decision>,
-}
+pub use self::seen::Vision;
+use crate::repository::config::{DeclaredTensor, ModelConfig, Side};
+use crate::repository::fault::{ConfigFault, ConfigFaults};
 
 impl ModelConfig {
-    /// What a version of this model does with images: as its manifest says, else as the configuration does.
-    #[must_use]
-    pub fn vision(&self, manifest: Option<&Manifest>) -> Vision {
-        if let Some(manifest) = manifest {
-            return Vision {
-                preprocess: manifest.preprocess.clone(),
-                labels: manifest.labels.clone(),
-                decision: manifest.decision.clone(),
-            };
-        }
-        let output = self
-            .bare
-            .decision
-            .as_ref()
-            .map(|decision| decision.output.as_str());
-        let labels = match output {
-            Some(output) => self.labels_of(output),
-            None => self
-                .bare
-                .labels
-                .first()
-                .map_or(&[][..], |labels| &labels.names),
-        };
-        Vision {
-            preprocess: self.bare.preprocess.clone(),
-            labels: labels.to_vec(),
-            decision: self.bare.decision.clone(),
-        }
-    }
-
-    /// The signature as clients see it: the model's, narrowed by what the configuration names.
-    #[must_use]
-    pub fn client_signature(&self, model: &Signature, max_batch_size: usize) -> Signature {
-        let side = |specs: &[TensorSpec], declared: &[DeclaredTensor]| {
-            let narrowed =
-                |spec: &TensorSpec| match declared.iter().find(|tensor| tensor.name == spec.name) {
-                    Some(tensor) => narrow(spec, tensor, max_batch_size > 0),
-                    None => spec.clone(),
-                };
-            specs.iter().map(narrowed).collect()
-        };
-        Signature {
-            inputs: side(&model.inputs, &self.inputs),
-            outputs: side(&model.outputs, &self.outputs),
-        }
-    }
-
     /// Whether a version can be run as configured.
     ///
     /// # Errors
@@ -123,23 +68,35 @@ impl ModelConfig {
     /// What turns pixels into a verdict belongs to the version; saying it again is fine, saying otherwise is not.
     fn manifest_faults(&self, manifest: &Manifest) -> Vec<ConfigFault> {
         let of_file = self.vision(None);
-        let contradiction = |key| {
+        let contradiction = |key, found: String, expected: String| {
             self.fault(
                 key,
-                "what differs from the version's manifest.json",
-                "nothing, or the same as the manifest",
+                found,
+                expected,
                 "remove it: the manifest says how a packaged version is used",
+            )
+        };
+        let table = |key| {
+            contradiction(
+                key,
+                "other than in the manifest".to_owned(),
+                "the same, or nothing".to_owned(),
             )
         };
         let mut faults = Vec::new();
         if of_file.preprocess.is_some() && of_file.preprocess != manifest.preprocess {
-            faults.push(contradiction("preprocess"));
+            faults.push(table("preprocess"));
         }
         if !of_file.labels.is_empty() && of_file.labels != manifest.labels {
-            faults.push(contradiction("labels"));
+            let expected = format!("{:?} as in the manifest, or nothing", manifest.labels);
+            faults.push(contradiction(
+                "labels",
+                format!("{:?}", of_file.labels),
+                expected,
+            ));
         }
         if of_file.decision.is_some() && of_file.decision != manifest.decision {
-            faults.push(contradiction("decision"));
+            faults.push(table("decision"));
         }
         faults
     }
@@ -278,152 +235,5 @@ fn same_elements(declared: &DeclaredTensor) -> bool {
     }
 }
 
-fn narrow(spec: &TensorSpec, declared: &DeclaredTensor, batches: bool) -> TensorSpec {
-    let model = if batches {
-        spec.shape.get(1..).unwrap_or_default()
-    } else {
-        &spec.shape[..]
-    };
-    let mut dims = declared.dims.clone();
-    if declared.reshape.is_none() {
-        for (dim, &of_model) in dims.iter_mut().zip(model) {
-            if *dim == -1 {
-                *dim = of_model;
-            }
-        }
-    }
-    let batch = if batches { Some(-1) } else { None };
-    TensorSpec {
-        shape: batch.into_iter().chain(dims).collect(),
-        ..spec.clone()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use takt_artifact::DataType;
-    use takt_artifact::manifest::{Precision, Requires};
-
-    use super::*;
-    use crate::repository::toml;
-
-    fn model() -> Signature {
-        let tensor = |name: &str, shape: &[i64]| TensorSpec {
-            name: name.to_owned(),
-            datatype: DataType::Fp32,
-            shape: shape.to_vec(),
-        };
-        Signature {
-            inputs: vec![tensor("x", &[-1, 3, -1, 64])],
-            outputs: vec![tensor("y", &[-1, 2])],
-        }
-    }
-
-    fn config(text: &str) -> ModelConfig {
-        toml::parse("m", Path::new("model.toml"), text).unwrap()
-    }
-
-    fn faults(text: &str) -> String {
-        let variant = Variant {
-            name: "default".to_owned(),
-            file: "model.onnx".to_owned(),
-            precision: Precision::Fp32,
-            requires: Requires::default(),
-        };
-        config(text)
-            .agrees_with(None, &[variant], &model())
-            .unwrap_err()
-            .to_string()
-    }
-
-    #[test]
-    fn a_silent_configuration_agrees_with_every_model() {
-        assert_eq!(config("").agrees_with(None, &[], &model()), Ok(()));
-        assert_eq!(config("").client_signature(&model(), 8), model());
-    }
-
-    #[test]
-    fn declared_tensors_narrow_what_clients_see() {
-        let config = config("[[inputs]]\nname = 'x'\ndims = [3, 32, -1]\n");
-        assert_eq!(config.agrees_with(None, &[], &model()), Ok(()));
-        let seen = config.client_signature(&model(), 8);
-        assert_eq!(seen.inputs[0].shape, [-1, 3, 32, 64]);
-        assert_eq!(seen.outputs, model().outputs);
-    }
-
-    #[test]
-    fn a_reshape_shows_clients_other_dims_of_as_many_elements() {
-        let config = config("[[outputs]]\nname = 'y'\ndims = [1, 2]\nreshape = [2]\n");
-        assert_eq!(config.agrees_with(None, &[], &model()), Ok(()));
-        assert_eq!(
-            config.client_signature(&model(), 8).outputs[0].shape,
-            [-1, 1, 2]
-        );
-        insta::assert_snapshot!(faults(
-            "[[outputs]]\nname = 'y'\ndims = [3, 2]\nreshape = [2]\n"
-        ));
-    }
-
-    #[test]
-    fn every_contradiction_with_the_model_is_told_with_its_line() {
-        insta::assert_snapshot!(faults(
-            r#"
-variant = "cpu-int8"
-labels = ["good", "scratch", "dent"]
-[preprocess]
-input = "image"
-width = 64
-height = 64
-[decision]
-output = "y"
-good_classes = ["fine"]
-[[inputs]]
-name = "x"
-datatype = "UINT8"
-dims = [3, 32, 32]
-[[outputs]]
-name = "y"
-dims = [2, 1]
-[[outputs]]
-name = "z"
-dims = [2]
-"#
-        ));
-    }
-
-    #[test]
-    fn a_manifest_may_be_repeated_but_not_contradicted() {
-        let text =
-            "labels = ['good', 'scratch']\n[decision]\noutput = 'y'\ngood_classes = ['good']\n";
-        let vision = config(text).vision(None);
-        let mut manifest = Manifest {
-            schema: SCHEMA,
-            name: "m".to_owned(),
-            semver: "1.0.0".to_owned(),
-            created: "2026-01-01T00:00:00Z".to_owned(),
-            lineage: Lineage::default(),
-            signature: model(),
-            preprocess: None,
-            labels: vision.labels,
-            decision: vision.decision,
-            variants: Vec::new(),
-            evaluation: serde_json::Map::default(),
-            files: std::collections::BTreeMap::default(),
-        };
-        assert_eq!(
-            config(text).agrees_with(Some(&manifest), &[], &model()),
-            Ok(())
-        );
-        manifest.labels.reverse();
-        let faults = config(text)
-            .agrees_with(Some(&manifest), &[], &model())
-            .unwrap_err();
-        insta::assert_snapshot!(faults, @"model.toml:1:1: labels: found what differs from the version's manifest.json, expected nothing, or the same as the manifest; remove it: the manifest says how a packaged version is used");
-        assert_eq!(
-            config(text).vision(Some(&manifest)).labels,
-            ["scratch", "good"]
-        );
-    }
-}
+mod tests;
