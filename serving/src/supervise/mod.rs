@@ -15,7 +15,7 @@ mod listeners;
 mod notice;
 mod signals;
 mod supervisor;
-pub mod watchdog;
+mod watchdog;
 mod worker;
 
 pub use error::SuperviseError;
