@@ -16,8 +16,7 @@ const BYTES: [&str; 3] = [
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed={ROOT}");
-    let out =
-        PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| Error::other("cargo sets OUT_DIR"))?);
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| Error::other("cargo sets OUT_DIR"))?);
 
     let mut files = protox::compile([SERVICE], [ROOT])?;
     let mut builder = tonic_prost_build::configure();

@@ -54,27 +54,18 @@ fn its_data_is_the_default_plan_of_this_generator() {
 #[test]
 fn the_example_images_are_held_out_and_come_out_of_the_generator_byte_for_byte() {
     let (plan, folder) = (plan(), examples().join("images"));
-    let shipped: BTreeSet<String> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let shipped: BTreeSet<String> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     let scenes = Scene::of(&plan, Split::Test).into_iter();
     let named: Vec<(String, Scene)> = scenes
         .map(|scene| (scene.file().rsplit_once('/').unwrap().1.to_owned(), scene))
         .filter(|(name, _)| shipped.contains(name))
         .collect();
-    assert_eq!(
-        named.len(),
-        shipped.len(),
-        "every image is of the test split"
-    );
+    assert_eq!(named.len(), shipped.len(), "every image is of the test split");
     let labels: BTreeSet<Label> = named.iter().map(|(_, scene)| scene.label).collect();
     assert_eq!(labels, BTreeSet::from(Label::ALL));
     for (name, scene) in named {
         let drawn = render(&plan, &scene).to_jpeg(plan.jpeg_quality).unwrap();
-        assert!(
-            fs::read(folder.join(&name)).unwrap() == drawn,
-            "{name} is another image"
-        );
+        assert!(fs::read(folder.join(&name)).unwrap() == drawn, "{name} is another image");
     }
 }

@@ -7,20 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 use takt_pipeline::data::surface::{
-    Counts, GenerateError, Image, Label, Plan, Progress, Scene, Silent, Split, Summary, generate,
-    render,
+    Counts, GenerateError, Image, Label, Plan, Progress, Scene, Silent, Split, Summary, generate, render,
 };
 
 fn small() -> Plan {
-    Plan {
-        size: 64,
-        counts: Counts {
-            train: 12,
-            validation: 6,
-            test: 6,
-        },
-        ..Plan::default()
-    }
+    Plan { size: 64, counts: Counts { train: 12, validation: 6, test: 6 }, ..Plan::default() }
 }
 
 fn run(plan: &Plan, out: &Path, threads: usize) -> Result<Summary, GenerateError> {
@@ -53,10 +44,7 @@ fn files(folder: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
 
 /// One scene for every label on every material, drawn at 256 and at 96 pixels.
 fn gallery(size: u16) -> Vec<Image> {
-    let plan = Plan {
-        size,
-        ..Plan::default()
-    };
+    let plan = Plan { size, ..Plan::default() };
     let scenes = Label::ALL.into_iter().flat_map(|label| {
         (0..4).map(move |product| Scene {
             split: Split::Train,
@@ -80,14 +68,8 @@ fn pixels_are_the_same_on_every_machine() {
         let pixels: Vec<u8> = images.into_iter().flat_map(|image| image.pixels).collect();
         sha256(&pixels)
     };
-    assert_eq!(
-        digest(256),
-        "c8aa6a0940b9d6463b0e4ddc4ac0d9f25804ec16e464833d9970b2fae2310973"
-    );
-    assert_eq!(
-        digest(96),
-        "d42c3e33761f1d7e50f134ad5de2cc592b4148edc22db6329956e4872f3c8c72"
-    );
+    assert_eq!(digest(256), "c8aa6a0940b9d6463b0e4ddc4ac0d9f25804ec16e464833d9970b2fae2310973");
+    assert_eq!(digest(96), "d42c3e33761f1d7e50f134ad5de2cc592b4148edc22db6329956e4872f3c8c72");
 }
 
 #[test]
@@ -100,10 +82,7 @@ fn files_are_the_same_on_every_machine_and_with_any_number_of_threads() {
     assert_eq!(written.len(), 24 + 2);
     let all: Vec<u8> = written.into_values().flatten().collect();
     // As above, of all files in the order of their names; it also holds the JPEG encoder to its bytes.
-    assert_eq!(
-        sha256(&all),
-        "11d899e6b576f24df3c2121a64175ddbae0028385c8aefe2cd1c71bee9d41ed0"
-    );
+    assert_eq!(sha256(&all), "11d899e6b576f24df3c2121a64175ddbae0028385c8aefe2cd1c71bee9d41ed0");
 }
 
 #[test]
@@ -111,16 +90,8 @@ fn every_row_of_the_labels_names_a_file_in_the_folder_of_its_label() {
     let folder = tempfile::tempdir().unwrap();
     let summary = run(&small(), folder.path(), 2).unwrap();
     let mut reader = csv::Reader::from_path(&summary.labels).unwrap();
-    let header = reader
-        .headers()
-        .unwrap()
-        .iter()
-        .collect::<Vec<_>>()
-        .join(",");
-    assert_eq!(
-        header,
-        "file,label,split,station,line,product,shift,illumination,time"
-    );
+    let header = reader.headers().unwrap().iter().collect::<Vec<_>>().join(",");
+    assert_eq!(header, "file,label,split,station,line,product,shift,illumination,time");
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 24);
     for row in &rows {
@@ -147,15 +118,10 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
     let cancel = AtomicBool::new(false);
     let stop = StopAfterFive(AtomicUsize::new(0), &cancel);
     let error = generate(&small(), folder.path(), NonZeroUsize::MIN, &stop, &cancel).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "interrupted with 5 of 24 images there; run it again to go on"
-    );
+    assert_eq!(error.to_string(), "interrupted with 5 of 24 images there; run it again to go on");
     assert!(!folder.path().join("labels.csv").exists());
     // A power cut may leave a file without its end.
-    let first = folder
-        .path()
-        .join(Scene::of(&small(), Split::Train)[0].file());
+    let first = folder.path().join(Scene::of(&small(), Split::Train)[0].file());
     let whole = fs::read(&first).unwrap();
     fs::write(&first, &whole[..whole.len() / 2]).unwrap();
 
@@ -217,16 +183,9 @@ fn two_processes_do_not_write_to_one_folder() {
 #[test]
 fn a_plan_out_of_range_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan {
-        size: 5000,
-        ..small()
-    };
+    let plan = Plan { size: 5000, ..small() };
     let error = run(&plan, &folder.path().join("new"), 1).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("size is 5000, expected 64 to 2048")
-    );
+    assert!(error.to_string().contains("size is 5000, expected 64 to 2048"));
     assert!(!folder.path().join("new").exists());
 }
 
@@ -239,10 +198,7 @@ fn every_defect_changes_the_picture_and_more_contrast_changes_it_more() {
         plan
     };
     for label in &Label::ALL[1..] {
-        let scene = Scene {
-            label: *label,
-            ..Scene::of(&plan(1.0), Split::Train).swap_remove(3)
-        };
+        let scene = Scene { label: *label, ..Scene::of(&plan(1.0), Split::Train).swap_remove(3) };
         let difference = |contrast| -> u64 {
             let (bare, marked) = (render(&plan(0.0), &scene), render(&plan(contrast), &scene));
             let pairs = bare.pixels.iter().zip(&marked.pixels);

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use prost_reflect::{
-    DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor,
-};
+use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 
 const TRITONCLIENT: &str = include_str!("../../tests/reference/proto/tritonclient.txt");
 
@@ -16,43 +14,27 @@ const DIFFERENCES: [&str; 0] = [];
 fn every_name_number_and_type_is_that_of_tritonclient() {
     let pool = DescriptorPool::decode(takt_proto::DESCRIPTOR_SET).expect("descriptors decode");
     let ours: BTreeSet<String> = lines(&pool).collect();
-    let theirs: BTreeSet<String> = TRITONCLIENT
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(str::to_owned)
-        .collect();
+    let theirs: BTreeSet<String> =
+        TRITONCLIENT.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
 
     let differences: Vec<&String> = ours.symmetric_difference(&theirs).collect();
     assert_eq!(differences, DIFFERENCES, "lines that only one side has");
-    assert!(
-        ours.len() > 400,
-        "the comparison covers the protocol, not {} lines",
-        ours.len()
-    );
+    assert!(ours.len() > 400, "the comparison covers the protocol, not {} lines", ours.len());
 }
 
 #[test]
 fn field_6_of_model_metadata_response_is_unused() {
     let pool = DescriptorPool::decode(takt_proto::DESCRIPTOR_SET).expect("descriptors decode");
-    let message = pool
-        .get_message_by_name("inference.ModelMetadataResponse")
-        .expect("the message exists");
+    let message = pool.get_message_by_name("inference.ModelMetadataResponse").expect("the message exists");
     assert!(message.get_field(6).is_none());
 }
 
 fn lines(pool: &DescriptorPool) -> impl Iterator<Item = String> {
-    let messages = pool
-        .all_messages()
-        .filter(|message| !message.is_map_entry());
-    let methods = pool
-        .services()
-        .flat_map(|service| service.methods().collect::<Vec<_>>());
+    let messages = pool.all_messages().filter(|message| !message.is_map_entry());
+    let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
     messages
         .flat_map(|message| message_lines(&message))
-        .chain(
-            pool.all_enums()
-                .flat_map(|descriptor| enum_lines(&descriptor)),
-        )
+        .chain(pool.all_enums().flat_map(|descriptor| enum_lines(&descriptor)))
         .chain(methods.map(|method| rpc_line(&method)))
 }
 
@@ -68,10 +50,7 @@ fn message_lines(message: &MessageDescriptor) -> Vec<String> {
 
 fn enum_lines(descriptor: &EnumDescriptor) -> Vec<String> {
     let name = descriptor.full_name();
-    descriptor
-        .values()
-        .map(|value| format!("enum {name} {} {}", value.number(), value.name()))
-        .collect()
+    descriptor.values().map(|value| format!("enum {name} {} {}", value.number(), value.name())).collect()
 }
 
 fn rpc_line(method: &MethodDescriptor) -> String {
@@ -91,16 +70,10 @@ fn field_type(field: &FieldDescriptor) -> String {
         && entry.is_map_entry()
     {
         let (key, value) = (entry.map_entry_key_field(), entry.map_entry_value_field());
-        return format!(
-            "map<{}, {}>",
-            kind_name(&key.kind()),
-            kind_name(&value.kind())
-        );
+        return format!("map<{}, {}>", kind_name(&key.kind()), kind_name(&value.kind()));
     }
     let repeated = if field.is_list() { "repeated " } else { "" };
-    let oneof = field
-        .containing_oneof()
-        .map_or_else(String::new, |oneof| format!(" oneof {}", oneof.name()));
+    let oneof = field.containing_oneof().map_or_else(String::new, |oneof| format!(" oneof {}", oneof.name()));
     format!("{repeated}{}{oneof}", kind_name(&field.kind()))
 }
 

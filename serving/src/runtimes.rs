@@ -28,7 +28,9 @@ pub fn find(settings: &ServerSettings) -> Result<Runtimes, LoadError> {
     }
     if settings.runtime != RuntimeChoice::Onnxruntime {
         if backends.is_empty() {
-            info!("models run on tract; for ONNX Runtime set TAKT_ORT to its library, or run 'pip install onnxruntime'");
+            info!(
+                "models run on tract; for ONNX Runtime set TAKT_ORT to its library, or run 'pip install onnxruntime'"
+            );
         }
         backends.push((faulty(Box::new(TractBackend::new()))?, vec!["tract".to_owned()]));
     }

@@ -123,7 +123,9 @@ async fn run(
     let _watch = link
         .map(|link| {
             let stop = stop.clone();
-            link.on_supervisor_gone(move || { let _ = stop.send(true); })
+            link.on_supervisor_gone(move || {
+                let _ = stop.send(true);
+            })
         })
         .transpose()
         .map_err(|error| ServeError::new("supervisor", error))?;
@@ -133,7 +135,8 @@ async fn run(
         announce("gRPC", &listener);
         let (core, settings, stopping) = (Arc::clone(&core), settings.clone(), stopping.clone());
         let in_flight = Arc::clone(&in_flight);
-        servers.spawn(async move { grpc::listen::serve(core, listener, &settings, in_flight, stopped(stopping)).await });
+        servers
+            .spawn(async move { grpc::listen::serve(core, listener, &settings, in_flight, stopped(stopping)).await });
     }
     let mut ready = std::pin::pin!(tell_when_ready(&core, link, begun));
     let mut signal = std::pin::pin!(terminate());
@@ -158,7 +161,8 @@ async fn run(
     }
     core.begin_drain();
     let _ = stop.send(true);
-    let drained = tokio::time::timeout(settings.exit_timeout, async { while servers.join_next().await.is_some() {} }).await;
+    let drained =
+        tokio::time::timeout(settings.exit_timeout, async { while servers.join_next().await.is_some() {} }).await;
     if drained.is_err() {
         warn!(timeout = ?settings.exit_timeout, in_flight_bytes = in_flight.used(), "requests were still running when the exit timeout passed");
         servers.abort_all();

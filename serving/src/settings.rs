@@ -167,7 +167,10 @@ impl TryFrom<RawSettings> for ServerSettings {
             PathBuf::new()
         });
         if !repository.as_os_str().is_empty() && !repository.is_dir() {
-            faults.push(format!("model repository '{}' is not a folder; create it or name another", repository.display()));
+            faults.push(format!(
+                "model repository '{}' is not a folder; create it or name another",
+                repository.display()
+            ));
         }
         let mode = raw.model_control_mode.unwrap_or_default();
         let load_models = raw.load_model.unwrap_or_default();
@@ -193,7 +196,12 @@ impl TryFrom<RawSettings> for ServerSettings {
             control_mode: mode,
             load_models,
             exit_timeout: Duration::from_secs(raw.exit_timeout_secs.unwrap_or(30)),
-            poll_interval: Duration::from_secs(at_least_one(&mut faults, "poll_secs", raw.poll_secs.map(|secs| secs as usize), 15) as u64),
+            poll_interval: Duration::from_secs(at_least_one(
+                &mut faults,
+                "poll_secs",
+                raw.poll_secs.map(|secs| secs as usize),
+                15,
+            ) as u64),
             runtime: raw.runtime.unwrap_or_default(),
             intra_op_threads: raw.intra_op_threads.unwrap_or(0),
             spinning: raw.spinning.unwrap_or(false),
@@ -220,9 +228,9 @@ fn default_state_dir(repository: &Path) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     full.hash(&mut hasher);
     let name = full.file_name().map_or_else(|| "repository".into(), |name| name.to_string_lossy().into_owned());
-    let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"))
-    });
+    let base = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
     let base = base.unwrap_or_else(|| PathBuf::from("/var/lib"));
     base.join("takt").join(format!("{name}-{:08x}", hasher.finish() as u32))
 }
@@ -248,11 +256,8 @@ mod tests {
 
     #[test]
     fn every_fault_is_reported_at_once() {
-        let raw = RawSettings {
-            load_model: Some(vec!["m".into()]),
-            max_connections: Some(0),
-            ..RawSettings::default()
-        };
+        let raw =
+            RawSettings { load_model: Some(vec!["m".into()]), max_connections: Some(0), ..RawSettings::default() };
         let error = ServerSettings::try_from(raw).unwrap_err();
         assert_eq!(error.faults.len(), 3, "{error}");
     }

@@ -139,11 +139,7 @@ impl Generate {
         Plan {
             seed: self.seed,
             size: self.size,
-            counts: Counts {
-                train: self.train,
-                validation: self.validation,
-                test: self.test,
-            },
+            counts: Counts { train: self.train, validation: self.validation, test: self.test },
             knobs: Knobs {
                 ok_share: self.ok_share,
                 contrast: self.contrast,

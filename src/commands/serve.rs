@@ -168,7 +168,8 @@ fn settings(args: ServeArgs) -> anyhow::Result<ServerSettings> {
 
 /// Log lines go to stderr; `RUST_LOG` chooses which (default: info).
 fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,tract_onnx=warn,tract_core=warn,ort=warn"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,tract_onnx=warn,tract_core=warn,ort=warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.with_target(false).init(),

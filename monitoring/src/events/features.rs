@@ -40,18 +40,9 @@ impl PartialEq for Features {
     /// By bits, so that a missing value equals a missing value.
     fn eq(&self, other: &Self) -> bool {
         let bits = |v: &f32| {
-            if v.is_nan() {
-                f32::NAN.to_bits()
-            } else {
-                v.to_bits()
-            }
+            if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }
         };
-        self.list == other.list
-            && self
-                .values
-                .iter()
-                .map(bits)
-                .eq(other.values.iter().map(bits))
+        self.list == other.list && self.values.iter().map(bits).eq(other.values.iter().map(bits))
     }
 }
 

@@ -58,9 +58,7 @@ impl FromStr for PredictionId {
     type Err = BadPredictionId;
 
     fn from_str(text: &str) -> Result<Self, BadPredictionId> {
-        let bad = |_| BadPredictionId {
-            found: text.chars().take(64).collect(),
-        };
+        let bad = |_| BadPredictionId { found: text.chars().take(64).collect() };
         Ulid::from_string(text).map(Self).map_err(bad)
     }
 }

@@ -30,16 +30,8 @@ impl Latency {
     /// All stages together.
     #[must_use]
     pub fn total(&self) -> Duration {
-        let Self {
-            queue,
-            decode,
-            input,
-            infer,
-            output,
-        } = self;
-        [queue, decode, input, infer, output]
-            .into_iter()
-            .fold(Duration::ZERO, |sum, &stage| sum.saturating_add(stage))
+        let Self { queue, decode, input, infer, output } = self;
+        [queue, decode, input, infer, output].into_iter().fold(Duration::ZERO, |sum, &stage| sum.saturating_add(stage))
     }
 }
 
@@ -48,17 +40,12 @@ mod nanoseconds {
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
-        stage: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(stage: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         // 64 bits hold 584 years.
         serializer.serialize_u64(u64::try_from(stage.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         u64::deserialize(deserializer).map(Duration::from_nanos)
     }
 }

@@ -20,10 +20,7 @@ impl<'de> Deserialize<'de> for Schema {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match u32::deserialize(deserializer)? {
             SCHEMA => Ok(Self),
-            other => Err(D::Error::invalid_value(
-                Unexpected::Unsigned(u64::from(other)),
-                &"schema 1",
-            )),
+            other => Err(D::Error::invalid_value(Unexpected::Unsigned(u64::from(other)), &"schema 1")),
         }
     }
 }

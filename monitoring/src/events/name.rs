@@ -36,10 +36,7 @@ impl Name {
         if (1..=Self::MAX_BYTES).contains(&text.len()) && !text.chars().any(char::is_control) {
             return Ok(Self(text.into()));
         }
-        Err(BadName {
-            found: text.chars().take(32).collect(),
-            bytes: text.len(),
-        })
+        Err(BadName { found: text.chars().take(32).collect(), bytes: text.len() })
     }
 
     /// The text.

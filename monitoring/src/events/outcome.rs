@@ -97,8 +97,7 @@ impl Document for Outcome {
     fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         if let Status::Error(kind) = &self.status {
-            let label =
-                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
             if !(1..=64).contains(&kind.len()) || !kind.bytes().all(label) {
                 faults.push(Fault::new(
                     "status.error",
@@ -117,10 +116,7 @@ impl Document for Outcome {
             }
         }
         if let Some(decision) = &self.decision {
-            for (key, score) in [
-                ("score", decision.score),
-                ("defect_score", decision.defect_score),
-            ] {
+            for (key, score) in [("score", decision.score), ("defect_score", decision.defect_score)] {
                 if !(0.0..=1.0).contains(&score) {
                     faults.push(Fault::new(
                         format!("decision.{key}"),

@@ -6,9 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A share of traffic from 0 to 1, kept in millionths so that shares are equal when they look equal. In JSON a number
 /// such as `0.05`.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct TrafficShare(u32);
 
@@ -30,11 +28,7 @@ impl TrafficShare {
     ///
     /// # Errors
     /// Below 0, above 1, or no number.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "0 to 1,000,000 by then"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1,000,000 by then")]
     pub fn new(share: f64) -> Result<Self, BadShare> {
         if (0.0..=1.0).contains(&share) {
             return Ok(Self((share * 1e6).round() as u32));

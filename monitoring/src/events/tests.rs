@@ -38,10 +38,7 @@ fn outcome() -> Outcome {
             defect_score: 0.9,
             verdict: Verdict::Defect,
         }),
-        features: Features {
-            list: FeatureList(1),
-            values: vec![0.42, f32::NAN, f32::INFINITY, f32::NEG_INFINITY],
-        },
+        features: Features { list: FeatureList(1), values: vec![0.42, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] },
     }
 }
 
@@ -63,9 +60,7 @@ fn text(line: Vec<u8>) -> String {
 fn refused(change: impl FnOnce(&mut serde_json::Value)) -> String {
     let mut value = serde_json::to_value(outcome()).unwrap();
     change(&mut value);
-    Outcome::parse(value.to_string().as_bytes())
-        .unwrap_err()
-        .to_string()
+    Outcome::parse(value.to_string().as_bytes()).unwrap_err().to_string()
 }
 
 #[test]
@@ -98,21 +93,11 @@ fn an_outcome_of_a_model_that_only_answers_is_short() {
 #[test]
 fn labels_are_written_as_agreed() {
     let labels = [
-        label(Subject::Prediction(PredictionId::from_parts(
-            UnixMillis(1),
-            7,
-        ))),
-        label(Subject::Part {
-            station: name("cam-1"),
-            part_id: name("A-00017"),
-        }),
+        label(Subject::Prediction(PredictionId::from_parts(UnixMillis(1), 7))),
+        label(Subject::Part { station: name("cam-1"), part_id: name("A-00017") }),
         Label {
             verdict: LabelVerdict::Good,
-            ..label(Subject::Span {
-                station: name("cam-1"),
-                from: UnixMillis(1),
-                until: UnixMillis(2),
-            })
+            ..label(Subject::Span { station: name("cam-1"), from: UnixMillis(1), until: UnixMillis(2) })
         },
     ];
     let lines: Vec<_> = labels.iter().map(|l| text(l.to_line().unwrap())).collect();
@@ -127,94 +112,49 @@ fn newer_lines_are_called_newer() {
     let error = Outcome::parse(br#"{"schema": 2, "prediction": {}}"#).unwrap_err();
     assert_eq!(error.kind(), "newer_schema");
     let error = Label::parse(br#"{"schema": 2}"#).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("label: written by a newer Takt: schema 2"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("label: written by a newer Takt: schema 2"), "{error}");
     assert_eq!(Label::parse(b"{}").unwrap_err().kind(), "no_schema");
 }
 
 #[test]
 fn faults_of_an_outcome_name_the_key() {
     let text = refused(|o| o["prediction_id"] = "17".into());
-    assert!(
-        text.starts_with("outcome: prediction_id: found '17', expected a prediction id"),
-        "{text}"
-    );
+    assert!(text.starts_with("outcome: prediction_id: found '17', expected a prediction id"), "{text}");
     let text = refused(|o| o["rho"] = 5.into());
-    assert!(
-        text.starts_with("outcome: rho: found 5, expected a share"),
-        "{text}"
-    );
+    assert!(text.starts_with("outcome: rho: found 5, expected a share"), "{text}");
     let text = refused(|o| o["station"] = "".into());
-    assert!(
-        text.starts_with("outcome: station: found \"\" of 0 bytes"),
-        "{text}"
-    );
+    assert!(text.starts_with("outcome: station: found \"\" of 0 bytes"), "{text}");
     let text = refused(|o| o["part_id"] = "x".repeat(129).into());
     assert!(text.contains("of 129 bytes, expected 1 to 128"), "{text}");
     let text = refused(|o| o["latency"]["queue_ns"] = (-1).into());
-    assert!(
-        text.starts_with("outcome: latency.queue_ns: invalid value: integer `-1`"),
-        "{text}"
-    );
+    assert!(text.starts_with("outcome: latency.queue_ns: invalid value: integer `-1`"), "{text}");
     let text = refused(|o| o["arm"] = "blue".into());
-    assert!(
-        text.starts_with("outcome: arm: unknown variant `blue`"),
-        "{text}"
-    );
+    assert!(text.starts_with("outcome: arm: unknown variant `blue`"), "{text}");
     let text = refused(|o| o["features"]["values"][0] = "many".into());
-    assert!(
-        text.contains("features.values[0]: expected a number, null"),
-        "{text}"
-    );
+    assert!(text.contains("features.values[0]: expected a number, null"), "{text}");
     let text = refused(|o| o["colour"] = "red".into());
     assert!(text.contains("unknown field `colour`"), "{text}");
     let text = refused(|o| o["version_digest"] = "abc".into());
-    assert!(
-        text.starts_with("outcome: version_digest: found 'abc'"),
-        "{text}"
-    );
+    assert!(text.starts_with("outcome: version_digest: found 'abc'"), "{text}");
 }
 
 #[test]
 fn an_outcome_that_contradicts_itself_is_neither_read_nor_written() {
     let text = refused(|o| o["status"] = serde_json::json!({"error": "timeout"}));
-    assert!(
-        text.starts_with("outcome: decision: found a verdict"),
-        "{text}"
-    );
+    assert!(text.starts_with("outcome: decision: found a verdict"), "{text}");
     let text = refused(|o| o["decision"]["score"] = 1.5.into());
-    assert!(
-        text.starts_with("outcome: decision.score: found 1.5"),
-        "{text}"
-    );
-    let wordy = Outcome {
-        status: Status::Error("Deadline exceeded!".into()),
-        decision: None,
-        ..outcome()
-    };
+    assert!(text.starts_with("outcome: decision.score: found 1.5"), "{text}");
+    let wordy = Outcome { status: Status::Error("Deadline exceeded!".into()), decision: None, ..outcome() };
     let error = wordy.to_line().unwrap_err();
     assert!(error.to_string().contains("status.error"), "{error}");
 }
 
 #[test]
 fn a_span_that_ends_before_it_begins_is_refused() {
-    let error = label(Subject::Span {
-        station: name("cam-1"),
-        from: UnixMillis(5),
-        until: UnixMillis(5),
-    })
-    .to_line()
-    .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("label: by.span: found from 5 until 5"),
-        "{error}"
-    );
+    let error = label(Subject::Span { station: name("cam-1"), from: UnixMillis(5), until: UnixMillis(5) })
+        .to_line()
+        .unwrap_err();
+    assert!(error.to_string().starts_with("label: by.span: found from 5 until 5"), "{error}");
 }
 
 #[test]
@@ -224,14 +164,8 @@ fn ids_carry_their_time_and_differ() {
     assert_ne!(first, second);
     assert_eq!(first.time(), at);
     assert_eq!(first.to_string().parse(), Ok(first));
-    assert!(
-        PredictionId::at(UnixMillis(at.0 + 1)) > first,
-        "ids sort by time"
-    );
-    assert_eq!(
-        PredictionId::at(UnixMillis(u64::MAX)).time().0,
-        (1 << 48) - 1
-    );
+    assert!(PredictionId::at(UnixMillis(at.0 + 1)) > first, "ids sort by time");
+    assert_eq!(PredictionId::at(UnixMillis(u64::MAX)).time().0, (1 << 48) - 1);
 }
 
 #[test]

@@ -19,11 +19,7 @@ pub(crate) const UNLISTED: [&str; 2] = [Manifest::FILE, "manifest.sig"];
 pub(crate) fn manifest(m: &Manifest) -> Vec<Fault> {
     let mut faults = identity(m);
     faults.extend(lineage(&m.lineage));
-    faults.extend(
-        signature(&m.signature)
-            .into_iter()
-            .map(|f| f.under("signature")),
-    );
+    faults.extend(signature(&m.signature).into_iter().map(|f| f.under("signature")));
     if let Some(p) = &m.preprocess {
         let found = image::preprocess(p, &m.signature);
         faults.extend(found.into_iter().map(|f| f.under("preprocess")));
@@ -44,12 +40,7 @@ pub(crate) fn manifest(m: &Manifest) -> Vec<Fault> {
 fn identity(m: &Manifest) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !is_name(&m.name) {
-        faults.push(Fault::new(
-            "name",
-            quoted(&m.name),
-            NAME_RULE,
-            "rename the model",
-        ));
+        faults.push(Fault::new("name", quoted(&m.name), NAME_RULE, "rename the model"));
     }
     if let Err(error) = semver::Version::parse(&m.semver) {
         faults.push(Fault::new(
@@ -71,11 +62,7 @@ fn identity(m: &Manifest) -> Vec<Fault> {
 }
 
 fn lineage(lineage: &Lineage) -> Vec<Fault> {
-    let Lineage {
-        parent,
-        data,
-        pipeline,
-    } = lineage;
+    let Lineage { parent, data, pipeline } = lineage;
     [("parent", parent), ("data", data), ("pipeline", pipeline)]
         .into_iter()
         .filter_map(|(key, digest)| Some((key, digest.as_ref()?)))
@@ -86,17 +73,9 @@ fn lineage(lineage: &Lineage) -> Vec<Fault> {
 
 fn signature(signature: &Signature) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for (side, specs) in [
-        ("inputs", &signature.inputs),
-        ("outputs", &signature.outputs),
-    ] {
+    for (side, specs) in [("inputs", &signature.inputs), ("outputs", &signature.outputs)] {
         if specs.is_empty() {
-            faults.push(Fault::new(
-                side,
-                "none",
-                "at least one tensor",
-                "list them as in the ONNX graph",
-            ));
+            faults.push(Fault::new(side, "none", "at least one tensor", "list them as in the ONNX graph"));
         }
         let mut seen = BTreeSet::new();
         for (i, spec) in specs.iter().enumerate() {
@@ -133,12 +112,7 @@ fn labels(labels: &[String]) -> Vec<Fault> {
     let mut seen = BTreeSet::new();
     for (i, label) in labels.iter().enumerate() {
         if label.is_empty() {
-            faults.push(Fault::new(
-                format!("labels[{i}]"),
-                "an empty label",
-                "a class name",
-                "name the class",
-            ));
+            faults.push(Fault::new(format!("labels[{i}]"), "an empty label", "a class name", "name the class"));
         } else if !seen.insert(label) {
             faults.push(Fault::new(
                 format!("labels[{i}]"),
@@ -157,22 +131,14 @@ fn decision(d: &Decision, m: &Manifest) -> Vec<Fault> {
         faults.push(Fault::new(
             "output",
             quoted(&d.output),
-            format!(
-                "an output of the signature: {}",
-                names_of(&m.signature.outputs)
-            ),
+            format!("an output of the signature: {}", names_of(&m.signature.outputs)),
             "name the output with one number per label",
         ));
         return faults;
     };
     let classes = spec.shape.last().and_then(|&dim| usize::try_from(dim).ok());
     let mut faults = d.faults(&m.labels, classes);
-    let numbers = [
-        DataType::Fp32,
-        DataType::Fp16,
-        DataType::Bf16,
-        DataType::Fp64,
-    ];
+    let numbers = [DataType::Fp32, DataType::Fp16, DataType::Bf16, DataType::Fp64];
     if !numbers.contains(&spec.datatype) {
         faults.push(Fault::new(
             "output",
@@ -206,12 +172,7 @@ fn variants(m: &Manifest) -> Vec<Fault> {
     for (i, variant) in m.variants.iter().enumerate() {
         let Variant { name, file, .. } = variant;
         if !is_name(name) {
-            faults.push(Fault::new(
-                format!("variants[{i}].name"),
-                quoted(name),
-                NAME_RULE,
-                "rename the variant",
-            ));
+            faults.push(Fault::new(format!("variants[{i}].name"), quoted(name), NAME_RULE, "rename the variant"));
         } else if !seen.insert(name) {
             faults.push(Fault::new(
                 format!("variants[{i}].name"),
@@ -224,10 +185,7 @@ fn variants(m: &Manifest) -> Vec<Fault> {
             faults.push(Fault::new(
                 format!("variants[{i}].file"),
                 quoted(file),
-                format!(
-                    "a file of `files`: {}",
-                    choices(m.files.keys().map(String::as_str))
-                ),
+                format!("a file of `files`: {}", choices(m.files.keys().map(String::as_str))),
                 "list the file with its sha256 and length, or correct the name",
             ));
         }
@@ -261,12 +219,7 @@ fn files(m: &Manifest) -> Vec<Fault> {
 }
 
 fn bad_sha256(path: String, found: &str) -> Fault {
-    Fault::new(
-        path,
-        quoted(found),
-        "64 lower-case hexadecimal digits",
-        "write the sha256 as `sha256sum` prints it",
-    )
+    Fault::new(path, quoted(found), "64 lower-case hexadecimal digits", "write the sha256 as `sha256sum` prints it")
 }
 
 fn names_of(specs: &[TensorSpec]) -> String {

@@ -85,19 +85,8 @@ pub enum ChooseError {
 }
 
 /// Processor features that [`Machine::detect`] looks for; a variant that needs another never fits.
-pub const KNOWN_FEATURES: [&str; 11] = [
-    "avx",
-    "avx2",
-    "avx512f",
-    "avx512vnni",
-    "avxvnni",
-    "dotprod",
-    "f16c",
-    "fma",
-    "fp16",
-    "i8mm",
-    "sse4.1",
-];
+pub const KNOWN_FEATURES: [&str; 11] =
+    ["avx", "avx2", "avx512f", "avx512vnni", "avxvnni", "dotprod", "f16c", "fma", "fp16", "i8mm", "sse4.1"];
 
 impl Machine {
     /// This machine, with the runtimes that the caller found on it.
@@ -130,11 +119,7 @@ fn detected() -> Vec<&'static str> {
 #[cfg(target_arch = "aarch64")]
 fn detected() -> Vec<&'static str> {
     use std::arch::is_aarch64_feature_detected as has;
-    let features = [
-        ("dotprod", has!("dotprod")),
-        ("fp16", has!("fp16")),
-        ("i8mm", has!("i8mm")),
-    ];
+    let features = [("dotprod", has!("dotprod")), ("fp16", has!("fp16")), ("i8mm", has!("i8mm"))];
     present(&features)
 }
 
@@ -153,28 +138,15 @@ impl Requires {
     /// The first thing these requirements miss on a machine, if any.
     #[must_use]
     pub fn misfit(&self, machine: &Machine) -> Option<Misfit> {
-        let Self {
-            runtime,
-            arch,
-            cpu_features,
-        } = self;
+        let Self { runtime, arch, cpu_features } = self;
         if !runtime.is_empty() && !runtime.iter().any(|r| machine.runtimes.contains(r)) {
-            return Some(Misfit::Runtime {
-                needs: runtime.clone(),
-                found: machine.runtimes.clone(),
-            });
+            return Some(Misfit::Runtime { needs: runtime.clone(), found: machine.runtimes.clone() });
         }
         if !arch.is_empty() && !arch.contains(&machine.arch) {
-            return Some(Misfit::Arch {
-                needs: arch.clone(),
-                found: machine.arch.clone(),
-            });
+            return Some(Misfit::Arch { needs: arch.clone(), found: machine.arch.clone() });
         }
-        let missing: Vec<String> = cpu_features
-            .iter()
-            .filter(|feature| !machine.cpu_features.contains(feature))
-            .cloned()
-            .collect();
+        let missing: Vec<String> =
+            cpu_features.iter().filter(|feature| !machine.cpu_features.contains(feature)).cloned().collect();
         (!missing.is_empty()).then_some(Misfit::CpuFeatures { missing })
     }
 }
@@ -183,22 +155,14 @@ impl Requires {
 ///
 /// # Errors
 /// The pinned one does not exist or does not fit, or none fits; with what each misses.
-pub fn choose(
-    variants: &[Variant],
-    machine: &Machine,
-    pinned: Option<&str>,
-) -> Result<Choice, ChooseError> {
+pub fn choose(variants: &[Variant], machine: &Machine, pinned: Option<&str>) -> Result<Choice, ChooseError> {
     match pinned {
         Some(name) => choose_pinned(variants, machine, name),
         None => choose_first(variants, machine),
     }
 }
 
-fn choose_pinned(
-    variants: &[Variant],
-    machine: &Machine,
-    pinned: &str,
-) -> Result<Choice, ChooseError> {
+fn choose_pinned(variants: &[Variant], machine: &Machine, pinned: &str) -> Result<Choice, ChooseError> {
     let Some(variant) = variants.iter().find(|variant| variant.name == pinned) else {
         return Err(ChooseError::UnknownPin {
             pinned: pinned.to_owned(),
@@ -206,14 +170,8 @@ fn choose_pinned(
         });
     };
     match variant.requires.misfit(machine) {
-        Some(reason) => Err(ChooseError::PinDoesNotFit {
-            pinned: pinned.to_owned(),
-            reason,
-        }),
-        None => Ok(Choice {
-            variant: variant.clone(),
-            passed_over: Vec::new(),
-        }),
+        Some(reason) => Err(ChooseError::PinDoesNotFit { pinned: pinned.to_owned(), reason }),
+        None => Ok(Choice { variant: variant.clone(), passed_over: Vec::new() }),
     }
 }
 
@@ -221,15 +179,9 @@ fn choose_first(variants: &[Variant], machine: &Machine) -> Result<Choice, Choos
     let mut passed_over = Vec::new();
     for variant in variants {
         match variant.requires.misfit(machine) {
-            Some(reason) => passed_over.push(PassedOver {
-                name: variant.name.clone(),
-                reason,
-            }),
+            Some(reason) => passed_over.push(PassedOver { name: variant.name.clone(), reason }),
             None => {
-                return Ok(Choice {
-                    variant: variant.clone(),
-                    passed_over,
-                });
+                return Ok(Choice { variant: variant.clone(), passed_over });
             }
         }
     }
@@ -265,17 +217,9 @@ impl fmt::Display for Misfit {
                 write!(f, "needs runtime {}, found {found}", needs.join(" or "))
             }
             Self::Arch { needs, found } => {
-                write!(
-                    f,
-                    "needs architecture {}, found {found}",
-                    needs.join(" or ")
-                )
+                write!(f, "needs architecture {}, found {found}", needs.join(" or "))
             }
-            Self::CpuFeatures { missing } => write!(
-                f,
-                "needs processor feature {}, not found",
-                missing.join(" and ")
-            ),
+            Self::CpuFeatures { missing } => write!(f, "needs processor feature {}, not found", missing.join(" and ")),
         }
     }
 }
@@ -291,23 +235,14 @@ mod tests {
             name: name.to_owned(),
             file: format!("model.{name}.onnx"),
             precision: Precision::Fp32,
-            requires: Requires {
-                runtime: owned(runtime),
-                arch: owned(arch),
-                cpu_features: owned(cpu_features),
-            },
+            requires: Requires { runtime: owned(runtime), arch: owned(arch), cpu_features: owned(cpu_features) },
         }
     }
 
     fn variants() -> Vec<Variant> {
         vec![
             variant("tensorrt-int8", &["tensorrt"], &[], &[]),
-            variant(
-                "cpu-int8-avx2",
-                &["onnxruntime"],
-                &["x86_64"],
-                &["avx2", "fma"],
-            ),
+            variant("cpu-int8-avx2", &["onnxruntime"], &["x86_64"], &["avx2", "fma"]),
             variant("cpu-int8", &["onnxruntime"], &["aarch64"], &["dotprod"]),
             variant("fp32", &["tract", "onnxruntime"], &[], &[]),
         ]
@@ -315,11 +250,7 @@ mod tests {
 
     fn machine(runtimes: &[&str], arch: &str, cpu_features: &[&str]) -> Machine {
         let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect();
-        Machine {
-            runtimes: owned(runtimes),
-            arch: arch.to_owned(),
-            cpu_features: owned(cpu_features),
-        }
+        Machine { runtimes: owned(runtimes), arch: arch.to_owned(), cpu_features: owned(cpu_features) }
     }
 
     fn chosen(machine: &Machine, pinned: Option<&str>) -> Result<String, ChooseError> {
@@ -328,11 +259,7 @@ mod tests {
 
     #[test]
     fn one_package_fits_the_jetson_the_industrial_pc_and_the_laptop() {
-        let jetson = machine(
-            &["onnxruntime", "cuda", "tensorrt"],
-            "aarch64",
-            &["dotprod", "fp16"],
-        );
+        let jetson = machine(&["onnxruntime", "cuda", "tensorrt"], "aarch64", &["dotprod", "fp16"]);
         assert_eq!(chosen(&jetson, None).unwrap(), "tensorrt-int8");
         let pc = machine(&["onnxruntime"], "x86_64", &["avx2", "fma"]);
         assert_eq!(chosen(&pc, None).unwrap(), "cpu-int8-avx2");
@@ -382,10 +309,7 @@ mod tests {
         let error = chosen(&machine(&[], "riscv64", &[]), None).unwrap_err();
         assert_eq!(error.kind(), "no_variant_fits");
         let text = error.to_string();
-        assert!(
-            text.contains("'fp32' needs runtime tract or onnxruntime, found none"),
-            "{text}"
-        );
+        assert!(text.contains("'fp32' needs runtime tract or onnxruntime, found none"), "{text}");
         assert!(text.contains("'tensorrt-int8'"), "{text}");
     }
 

@@ -101,8 +101,6 @@ impl FromStr for DataType {
         Self::ALL
             .into_iter()
             .find(|datatype| datatype.name() == name)
-            .ok_or_else(|| UnknownDataType {
-                found: name.to_owned(),
-            })
+            .ok_or_else(|| UnknownDataType { found: name.to_owned() })
     }
 }

@@ -54,9 +54,7 @@ impl FromStr for VersionDigest {
     type Err = BadDigest;
 
     fn from_str(text: &str) -> Result<Self, BadDigest> {
-        let bad = || BadDigest {
-            found: text.to_owned(),
-        };
+        let bad = || BadDigest { found: text.to_owned() };
         if !is_sha256(text) {
             return Err(bad());
         }
@@ -87,10 +85,7 @@ impl FileDigest {
     /// Size and digest of these bytes.
     #[must_use]
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        Self {
-            sha256: hex(&Sha256::digest(bytes)),
-            bytes: bytes.len() as u64,
-        }
+        Self { sha256: hex(&Sha256::digest(bytes)), bytes: bytes.len() as u64 }
     }
 
     /// Size and digest of what `reader` gives, 64 KiB at a time.
@@ -112,20 +107,13 @@ impl FileDigest {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self {
-            sha256: hex(&hasher.finalize()),
-            bytes,
-        })
+        Ok(Self { sha256: hex(&hasher.finalize()), bytes })
     }
 }
 
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
-        .collect()
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|nibble| char::from(DIGITS[usize::from(nibble)])).collect()
 }
 
 #[cfg(test)]
@@ -141,10 +129,7 @@ mod tests {
         assert_eq!(digest.to_string(), ABC);
         assert_eq!(digest.short(), "ba7816bf8f01");
         assert_eq!(ABC.parse::<VersionDigest>(), Ok(digest));
-        assert_eq!(
-            serde_json::to_string(&digest).unwrap(),
-            format!("\"{ABC}\"")
-        );
+        assert_eq!(serde_json::to_string(&digest).unwrap(), format!("\"{ABC}\""));
     }
 
     #[test]

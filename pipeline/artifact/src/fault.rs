@@ -27,12 +27,7 @@ impl Fault {
         expected: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self {
-            path: path.into(),
-            found: found.into(),
-            expected: expected.into(),
-            fix: fix.into(),
-        }
+        Self { path: path.into(), found: found.into(), expected: expected.into(), fix: fix.into() }
     }
 
     /// The same fault, for a part of a document that itself lies at `parent`.
@@ -45,12 +40,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            path,
-            found,
-            expected,
-            fix,
-        } = self;
+        let Self { path, found, expected, fix } = self;
         write!(f, "{path}: found {found}, expected {expected}; {fix}")
     }
 }
@@ -142,12 +132,11 @@ pub trait Document: DeserializeOwned {
 pub fn read<T: Document>(bytes: &[u8]) -> Result<T, DocumentError> {
     check_schema::<T>(bytes)?;
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let document: T =
-        serde_path_to_error::deserialize(&mut json).map_err(|error| DocumentError::Form {
-            document: T::NAME,
-            path: error.path().to_string(),
-            message: error.inner().to_string(),
-        })?;
+    let document: T = serde_path_to_error::deserialize(&mut json).map_err(|error| DocumentError::Form {
+        document: T::NAME,
+        path: error.path().to_string(),
+        message: error.inner().to_string(),
+    })?;
     json.end().map_err(|error| form::<T>(&error))?;
     sound(&document)?;
     Ok(document)
@@ -182,10 +171,7 @@ fn write_with<T: Document>(
 fn sound<T: Document>(document: &T) -> Result<(), DocumentError> {
     match document.faults() {
         faults if faults.is_empty() => Ok(()),
-        faults => Err(DocumentError::Faults {
-            document: T::NAME,
-            faults,
-        }),
+        faults => Err(DocumentError::Faults { document: T::NAME, faults }),
     }
 }
 
@@ -198,30 +184,20 @@ fn check_schema<T: Document>(bytes: &[u8]) -> Result<(), DocumentError> {
     }
     let Header { schema } = serde_json::from_slice(bytes).map_err(|error| form::<T>(&error))?;
     match schema.as_u64() {
-        Some(found) if found > u64::from(T::SCHEMA) => Err(DocumentError::Newer {
-            document: T::NAME,
-            found,
-            known: T::SCHEMA,
-        }),
+        Some(found) if found > u64::from(T::SCHEMA) => {
+            Err(DocumentError::Newer { document: T::NAME, found, known: T::SCHEMA })
+        }
         Some(found) if found >= 1 => Ok(()),
         _ => Err(DocumentError::NoSchema {
             document: T::NAME,
-            found: if schema.is_null() {
-                "nothing".to_owned()
-            } else {
-                schema.to_string()
-            },
+            found: if schema.is_null() { "nothing".to_owned() } else { schema.to_string() },
             known: T::SCHEMA,
         }),
     }
 }
 
 fn form<T: Document>(error: &serde_json::Error) -> DocumentError {
-    DocumentError::Form {
-        document: T::NAME,
-        path: ".".to_owned(),
-        message: error.to_string(),
-    }
+    DocumentError::Form { document: T::NAME, path: ".".to_owned(), message: error.to_string() }
 }
 
 /// Text for a list of choices: `'a', 'b'`; `nothing` when there are none.

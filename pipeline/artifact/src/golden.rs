@@ -51,11 +51,7 @@ impl GoldenTensor {
     /// Borrowed.
     #[must_use]
     pub fn view(&self) -> TensorView<'_> {
-        TensorView {
-            datatype: self.datatype,
-            shape: &self.shape,
-            data: &self.data,
-        }
+        TensorView { datatype: self.datatype, shape: &self.shape, data: &self.data }
     }
 }
 
@@ -64,17 +60,12 @@ impl Golden {
     #[must_use]
     pub fn disagreements(&self, signature: &Signature) -> Vec<Fault> {
         let mut faults = Vec::new();
-        for (prefix, named, specs) in [
-            ("input", &self.inputs, &signature.inputs),
-            ("output", &self.outputs, &signature.outputs),
-        ] {
+        for (prefix, named, specs) in
+            [("input", &self.inputs, &signature.inputs), ("output", &self.outputs, &signature.outputs)]
+        {
             for (name, tensor) in named {
                 let path = format!("{prefix}.{name}");
-                faults.extend(disagreement(
-                    path,
-                    tensor,
-                    specs.iter().find(|s| s.name == *name),
-                ));
+                faults.extend(disagreement(path, tensor, specs.iter().find(|s| s.name == *name)));
             }
         }
         for spec in &signature.inputs {
@@ -88,11 +79,7 @@ impl Golden {
                 ));
             }
         }
-        for name in self
-            .images
-            .keys()
-            .filter(|name| signature.input(name).is_none())
-        {
+        for name in self.images.keys().filter(|name| signature.input(name).is_none()) {
             faults.push(Fault::new(
                 format!("image.{name}"),
                 format!("an image for '{name}'"),
@@ -114,9 +101,7 @@ impl Golden {
     ) -> Result<MaxError, GoldenMismatch> {
         let mut worst = MaxError::default();
         for (name, expected) in &self.outputs {
-            let actual = actual(name).ok_or_else(|| GoldenMismatch::NoOutput {
-                output: name.clone(),
-            })?;
+            let actual = actual(name).ok_or_else(|| GoldenMismatch::NoOutput { output: name.clone() })?;
             worst = worst.max(compare(name, expected.view(), actual, tolerance)?);
         }
         Ok(worst)
@@ -133,10 +118,8 @@ impl Golden {
                 }
             }
         }
-        let given = [
-            ("input.", !self.inputs.is_empty() || !self.images.is_empty()),
-            ("output.", !self.outputs.is_empty()),
-        ];
+        let given =
+            [("input.", !self.inputs.is_empty() || !self.images.is_empty()), ("output.", !self.outputs.is_empty())];
         for (prefix, _) in given.iter().filter(|(_, given)| !given) {
             faults.push(Fault::new(
                 *prefix,
@@ -183,10 +166,5 @@ fn disagreement(path: String, tensor: &GoldenTensor, spec: Option<&TensorSpec>) 
         }
         Some(spec) => format!("{} of shape {:?}", spec.datatype, spec.shape),
     };
-    Some(Fault::new(
-        path,
-        found,
-        expected,
-        "record the golden file with this model",
-    ))
+    Some(Fault::new(path, found, expected, "record the golden file with this model"))
 }

@@ -93,11 +93,7 @@ impl Judge {
     ///
     /// # Errors
     /// Everything in which decision, labels and classes disagree.
-    pub fn new(
-        decision: &Decision,
-        labels: &[String],
-        classes: usize,
-    ) -> Result<Self, DecisionErrors> {
+    pub fn new(decision: &Decision, labels: &[String], classes: usize) -> Result<Self, DecisionErrors> {
         let faults = decision.faults(labels, Some(classes));
         if !faults.is_empty() {
             return Err(DecisionErrors { faults });
@@ -134,36 +130,21 @@ impl Judge {
     pub fn judge(&self, row: &[f32]) -> Result<Judgement, RowError> {
         let class = self.argmax(row)?;
         let (score, defect_score) = self.scores(row, class);
-        let Class {
-            label,
-            good,
-            threshold,
-        } = &self.classes[class];
-        let in_band = self
-            .uncertain
-            .is_some_and(|band| band.low <= defect_score && defect_score < band.high);
+        let Class { label, good, threshold } = &self.classes[class];
+        let in_band = self.uncertain.is_some_and(|band| band.low <= defect_score && defect_score < band.high);
         let verdict = match (in_band, good) {
             (true, _) => Verdict::Uncertain,
             (false, true) => Verdict::Good,
             (false, false) if score >= *threshold => Verdict::Defect,
             (false, false) => Verdict::Uncertain,
         };
-        Ok(Judgement {
-            class,
-            label: label.clone(),
-            score,
-            defect_score,
-            verdict,
-        })
+        Ok(Judgement { class, label: label.clone(), score, defect_score, verdict })
     }
 
     /// Rules 1 and 2.
     fn argmax(&self, row: &[f32]) -> Result<usize, RowError> {
         if row.len() != self.classes.len() {
-            return Err(RowError::Length {
-                found: row.len(),
-                expected: self.classes.len(),
-            });
+            return Err(RowError::Length { found: row.len(), expected: self.classes.len() });
         }
         let scores = -SCORE_SLACK..=1.0 + SCORE_SLACK;
         let mut best = 0;
@@ -185,9 +166,7 @@ impl Judge {
     fn scores(&self, row: &[f32], class: usize) -> (f32, f32) {
         let sum = |wanted: bool, score: &dyn Fn(f32) -> f64| -> f64 {
             let of = self.classes.iter().zip(row);
-            of.filter(|(class, _)| class.good == wanted)
-                .map(|(_, &x)| score(x))
-                .sum()
+            of.filter(|(class, _)| class.good == wanted).map(|(_, &x)| score(x)).sum()
         };
         let (score, defect) = match self.activation {
             Activation::None => (f64::from(row[class]), 1.0 - sum(true, &|x| f64::from(x))),
@@ -208,10 +187,7 @@ fn sigmoid(x: f32) -> f64 {
     1.0 / (1.0 + (-f64::from(x)).exp())
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "scores are published in single precision"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "scores are published in single precision")]
 fn narrow(score: f64) -> f32 {
     score.clamp(0.0, 1.0) as f32
 }
@@ -259,24 +235,15 @@ mod tests {
 
     #[test]
     fn a_defect_below_its_threshold_is_uncertain() {
-        assert_eq!(
-            verdict(Activation::None, &[0.05, 0.05, 0.9]),
-            Verdict::Defect
-        );
-        assert_eq!(
-            verdict(Activation::None, &[0.1, 0.05, 0.85]),
-            Verdict::Uncertain
-        );
+        assert_eq!(verdict(Activation::None, &[0.05, 0.05, 0.9]), Verdict::Defect);
+        assert_eq!(verdict(Activation::None, &[0.1, 0.05, 0.85]), Verdict::Uncertain);
         assert_eq!(verdict(Activation::None, &[0.8, 0.1, 0.1]), Verdict::Good);
     }
 
     #[test]
     fn the_band_sends_even_good_parts_to_a_person() {
         let mut decision = decision(Activation::None);
-        decision.uncertain = Some(Band {
-            low: 0.25,
-            high: 0.5,
-        });
+        decision.uncertain = Some(Band { low: 0.25, high: 0.5 });
         let judge = Judge::new(&decision, &labels(), 3).unwrap();
         let verdict = |good: f32| judge.judge(&[good, 1.0 - good, 0.0]).unwrap().verdict;
         assert_eq!(verdict(0.8), Verdict::Good);
@@ -318,10 +285,7 @@ mod tests {
         decision.thresholds.clear();
         let judge = Judge::new(&decision, &[], 2).unwrap();
         let found = judge.judge(&[0.0, 1.0]).unwrap();
-        assert_eq!(
-            (found.label.as_str(), found.verdict),
-            ("1", Verdict::Defect)
-        );
+        assert_eq!((found.label.as_str(), found.verdict), ("1", Verdict::Defect));
         decision.good_classes = vec!["2".to_owned(), "00".to_owned()];
         let error = Judge::new(&decision, &[], 2).unwrap_err();
         assert_eq!(error.faults.len(), 2, "{error}");
@@ -334,23 +298,11 @@ mod tests {
             activation: Activation::Softmax,
             good_classes: vec!["good".to_owned()],
             thresholds: BTreeMap::from([("hole".to_owned(), 0.5), ("dent".to_owned(), f32::NAN)]),
-            uncertain: Some(Band {
-                low: 0.5,
-                high: 0.5,
-            }),
+            uncertain: Some(Band { low: 0.5, high: 0.5 }),
         };
         let error = Judge::new(&decision, &labels(), 4).unwrap_err();
         let paths: Vec<_> = error.faults.iter().map(|f| f.path.as_str()).collect();
-        assert_eq!(
-            paths,
-            [
-                "labels",
-                "good_classes[0]",
-                "thresholds[\"dent\"]",
-                "thresholds[\"hole\"]",
-                "uncertain"
-            ]
-        );
+        assert_eq!(paths, ["labels", "good_classes[0]", "thresholds[\"dent\"]", "thresholds[\"hole\"]", "uncertain"]);
         let empty = Decision {
             good_classes: vec![],
             thresholds: BTreeMap::from([("dent".to_owned(), 1.5)]),
@@ -358,10 +310,7 @@ mod tests {
             ..decision
         };
         let error = Judge::new(&empty, &labels(), 3).unwrap_err().to_string();
-        assert!(
-            error.contains("good_classes") && error.contains("1.5"),
-            "{error}"
-        );
+        assert!(error.contains("good_classes") && error.contains("1.5"), "{error}");
     }
 
     proptest! {

@@ -1,12 +1,10 @@
 //! Which names are good for models, variants and files, and which text is a date or a digest.
 
 /// What [`is_name`] asks for, for messages.
-pub const NAME_RULE: &str =
-    "1 to 128 of the characters A-Z a-z 0-9 . _ -, not beginning with a dot";
+pub const NAME_RULE: &str = "1 to 128 of the characters A-Z a-z 0-9 . _ -, not beginning with a dot";
 
 /// What [`is_plain_file`] asks for, for messages.
-pub const FILE_RULE: &str =
-    "the plain name of a file in the version's own directory, without '/' and '\\'";
+pub const FILE_RULE: &str = "the plain name of a file in the version's own directory, without '/' and '\\'";
 
 /// Whether `name` may name a model or a variant: such names become folders, labels and parts of addresses.
 #[must_use]
@@ -28,10 +26,7 @@ pub fn is_plain_file(name: &str) -> bool {
 /// Whether `text` is a sha256 as we write it: 64 lower-case hexadecimal digits.
 #[must_use]
 pub fn is_sha256(text: &str) -> bool {
-    text.len() == 64
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether `text` is a date and time of RFC 3339 in UTC: `2026-03-01T08:30:00Z`, with optional fractions of a second,
@@ -47,11 +42,8 @@ pub fn is_utc_time(text: &str) -> bool {
         b'0' => byte.is_ascii_digit(),
         _ => byte == form,
     });
-    let number = |from: usize, to: usize| {
-        bytes[from..to]
-            .iter()
-            .fold(0_u32, |n, digit| n * 10 + u32::from(digit - b'0'))
-    };
+    let number =
+        |from: usize, to: usize| bytes[from..to].iter().fold(0_u32, |n, digit| n * 10 + u32::from(digit - b'0'));
     in_form
         && (1..=days_in(number(0, 4), number(5, 7))).contains(&number(8, 10))
         && number(11, 13) < 24
@@ -104,28 +96,14 @@ mod tests {
         for good in ["model.onnx", "a b.data", "..model"] {
             assert!(is_plain_file(good), "{good}");
         }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "../x",
-            "/etc/passwd",
-            "a/b",
-            "a\\b",
-            "C:x",
-            "a\0b",
-        ] {
+        for bad in ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", "C:x", "a\0b"] {
             assert!(!is_plain_file(bad), "{bad:?}");
         }
     }
 
     #[test]
     fn times_follow_rfc_3339_in_utc() {
-        for good in [
-            "2026-03-01T08:30:00Z",
-            "2024-02-29T23:59:60Z",
-            "2026-03-01T08:30:00.123456+00:00",
-        ] {
+        for good in ["2026-03-01T08:30:00Z", "2024-02-29T23:59:60Z", "2026-03-01T08:30:00.123456+00:00"] {
             assert!(is_utc_time(good), "{good}");
         }
         for bad in [

@@ -121,11 +121,7 @@ impl Preprocess {
     /// Shape of the tensor of one image, without the batch dimension.
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
-        let (w, h, c) = (
-            self.width as usize,
-            self.height as usize,
-            self.color.channels(),
-        );
+        let (w, h, c) = (self.width as usize, self.height as usize, self.color.channels());
         match self.layout {
             Layout::Nchw => [c, h, w],
             Layout::Nhwc => [h, w, c],

@@ -163,9 +163,7 @@ impl Profile {
     /// The segment of a product: its own, else [`ANY_SEGMENT`].
     #[must_use]
     pub fn segment(&self, product: &str) -> Option<&Segment> {
-        self.segments
-            .get(product)
-            .or_else(|| self.segments.get(ANY_SEGMENT))
+        self.segments.get(product).or_else(|| self.segments.get(ANY_SEGMENT))
     }
 }
 
@@ -227,10 +225,7 @@ impl Counts {
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }

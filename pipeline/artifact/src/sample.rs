@@ -19,11 +19,7 @@ pub(crate) fn manifest() -> Manifest {
         name: "surface".to_owned(),
         semver: "1.2.0".to_owned(),
         created: "2026-03-01T08:30:00Z".to_owned(),
-        lineage: Lineage {
-            parent: Some("ab".repeat(32)),
-            data: Some("cd".repeat(32)),
-            pipeline: None,
-        },
+        lineage: Lineage { parent: Some("ab".repeat(32)), data: Some("cd".repeat(32)), pipeline: None },
         signature: Signature {
             inputs: vec![tensor("image", &[-1, 3, 224, 224])],
             outputs: vec![tensor("logits", &[-1, 3])],
@@ -47,10 +43,7 @@ pub(crate) fn manifest() -> Manifest {
             activation: Activation::Softmax,
             good_classes: owned(&["ok"]),
             thresholds: BTreeMap::from([("dent".to_owned(), 0.6)]),
-            uncertain: Some(Band {
-                low: 0.3,
-                high: 0.5,
-            }),
+            uncertain: Some(Band { low: 0.3, high: 0.5 }),
         }),
         variants: vec![
             Variant {
@@ -71,12 +64,8 @@ pub(crate) fn manifest() -> Manifest {
             },
         ],
         evaluation: serde_json::Map::from_iter([("balanced_accuracy".to_owned(), 0.98.into())]),
-        files: [
-            "golden.safetensors",
-            "model.cpu-int8-avx2.onnx",
-            "model.onnx",
-        ]
-        .map(|name| (name.to_owned(), FileDigest::of_bytes(name.as_bytes())))
-        .into(),
+        files: ["golden.safetensors", "model.cpu-int8-avx2.onnx", "model.onnx"]
+            .map(|name| (name.to_owned(), FileDigest::of_bytes(name.as_bytes())))
+            .into(),
     }
 }

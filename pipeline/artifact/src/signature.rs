@@ -21,11 +21,7 @@ impl TensorSpec {
     #[must_use]
     pub fn admits(&self, shape: &[usize]) -> bool {
         self.shape.len() == shape.len()
-            && self
-                .shape
-                .iter()
-                .zip(shape)
-                .all(|(&dim, &found)| dim == -1 || usize::try_from(dim) == Ok(found))
+            && self.shape.iter().zip(shape).all(|(&dim, &found)| dim == -1 || usize::try_from(dim) == Ok(found))
     }
 }
 

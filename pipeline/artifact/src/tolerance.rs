@@ -24,23 +24,14 @@ pub struct Tolerance {
 impl Tolerance {
     /// Same numbers, other order of summation: runtimes sum thousands of products in blocks of their own, each sum
     /// off by some units of 2^-24; fused layers and fast exponentials add to it.
-    pub const FP32: Self = Self {
-        absolute: 1e-5,
-        relative: 1e-3,
-    };
+    pub const FP32: Self = Self { absolute: 1e-5, relative: 1e-3 };
 
     /// 11 significant bits per stored value, 2^-11 = 4.9e-4 each, through some tens of layers.
-    pub const FP16: Self = Self {
-        absolute: 1e-3,
-        relative: 2e-2,
-    };
+    pub const FP16: Self = Self { absolute: 1e-3, relative: 2e-2 };
 
     /// Steps of 1/255 of each layer's range, and kernels that round or saturate differently; measured on residual
     /// networks as a few steps of the output, up to a tenth of its range where 8-bit weights saturate.
-    pub const INT8: Self = Self {
-        absolute: 1e-2,
-        relative: 1e-1,
-    };
+    pub const INT8: Self = Self { absolute: 1e-2, relative: 1e-1 };
 }
 
 /// Tolerances by precision of the artefact that runs.
@@ -55,11 +46,7 @@ pub struct Tolerances {
 
 impl Default for Tolerances {
     fn default() -> Self {
-        Self {
-            fp32: Tolerance::FP32,
-            fp16: Tolerance::FP16,
-            int8: Tolerance::INT8,
-        }
+        Self { fp32: Tolerance::FP32, fp16: Tolerance::FP16, int8: Tolerance::INT8 }
     }
 }
 
@@ -75,26 +62,18 @@ impl Tolerances {
     }
 
     pub(crate) fn faults(&self) -> Vec<Fault> {
-        [
-            ("fp32", self.fp32),
-            ("fp16", self.fp16),
-            ("int8", self.int8),
-        ]
-        .into_iter()
-        .filter(|(_, t)| {
-            ![t.absolute, t.relative]
-                .iter()
-                .all(|x| x.is_finite() && *x >= 0.0)
-        })
-        .map(|(key, t)| {
-            Fault::new(
-                format!("tolerances.{key}"),
-                format!("absolute {}, relative {}", t.absolute, t.relative),
-                "finite numbers of at least 0",
-                "leave it out for the default",
-            )
-        })
-        .collect()
+        [("fp32", self.fp32), ("fp16", self.fp16), ("int8", self.int8)]
+            .into_iter()
+            .filter(|(_, t)| ![t.absolute, t.relative].iter().all(|x| x.is_finite() && *x >= 0.0))
+            .map(|(key, t)| {
+                Fault::new(
+                    format!("tolerances.{key}"),
+                    format!("absolute {}, relative {}", t.absolute, t.relative),
+                    "finite numbers of at least 0",
+                    "leave it out for the default",
+                )
+            })
+            .collect()
     }
 }
 
@@ -113,18 +92,14 @@ impl<'a> TensorView<'a> {
     /// Bytes its shape asks for; `None` where that has no answer.
     #[must_use]
     pub fn expected_len(&self) -> Option<usize> {
-        self.shape
-            .iter()
-            .try_fold(self.datatype.size()?, |len, &dim| len.checked_mul(dim))
+        self.shape.iter().try_fold(self.datatype.size()?, |len, &dim| len.checked_mul(dim))
     }
 
     /// Its elements as numbers, 64-bit integers rounded; none for BYTES.
     pub fn numbers(self) -> impl Iterator<Item = f64> + 'a {
         let size = self.datatype.size().unwrap_or(usize::MAX);
         let datatype = self.datatype;
-        self.data
-            .chunks_exact(size)
-            .map(move |element| number(datatype, element))
+        self.data.chunks_exact(size).map(move |element| number(datatype, element))
     }
 }
 
@@ -141,10 +116,7 @@ impl MaxError {
     /// The greater of each.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
-        Self {
-            absolute: self.absolute.max(other.absolute),
-            relative: self.relative.max(other.relative),
-        }
+        Self { absolute: self.absolute.max(other.absolute), relative: self.relative.max(other.relative) }
     }
 }
 
@@ -212,11 +184,7 @@ pub fn compare(
 ) -> Result<MaxError, GoldenMismatch> {
     let same_form = expected.datatype == actual.datatype && expected.shape == actual.shape;
     if !same_form || expected.data.len() != actual.data.len() {
-        return Err(GoldenMismatch::Form {
-            output: output.to_owned(),
-            found: form(actual),
-            expected: form(expected),
-        });
+        return Err(GoldenMismatch::Form { output: output.to_owned(), found: form(actual), expected: form(expected) });
     }
     let scale = expected.numbers().map(f64::abs).fold(0.0, f64::max);
     let allowed = match expected.datatype {
@@ -240,10 +208,7 @@ pub fn compare(
         }
         worst = worst.max(off);
     }
-    Ok(MaxError {
-        absolute: worst,
-        relative: if scale > 0.0 { worst / scale } else { 0.0 },
-    })
+    Ok(MaxError { absolute: worst, relative: if scale > 0.0 { worst / scale } else { 0.0 } })
 }
 
 /// Row-major position `at` as an index per dimension.
@@ -262,11 +227,7 @@ fn index(mut at: usize, shape: &[usize]) -> Vec<usize> {
 }
 
 fn form(tensor: TensorView<'_>) -> String {
-    let TensorView {
-        datatype,
-        shape,
-        data,
-    } = tensor;
+    let TensorView { datatype, shape, data } = tensor;
     format!("{datatype} of shape {shape:?} in {} bytes", data.len())
 }
 
@@ -313,18 +274,10 @@ mod tests {
         numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
     }
 
-    fn fp32(
-        expected: &[f32],
-        actual: &[f32],
-        tolerance: Tolerance,
-    ) -> Result<MaxError, GoldenMismatch> {
+    fn fp32(expected: &[f32], actual: &[f32], tolerance: Tolerance) -> Result<MaxError, GoldenMismatch> {
         let (expected, actual) = (bytes(expected), bytes(actual));
         let shape = [expected.len() / 8, 2];
-        let view = |data| TensorView {
-            datatype: DataType::Fp32,
-            shape: &shape,
-            data,
-        };
+        let view = |data| TensorView { datatype: DataType::Fp32, shape: &shape, data };
         compare("logits", view(&expected), view(&actual), tolerance)
     }
 
@@ -337,31 +290,19 @@ mod tests {
 
     #[test]
     fn a_number_too_far_off_is_told_with_its_place() {
-        let error = fp32(
-            &[1.0, 2.0, 3.0, 4.0],
-            &[1.0, 2.0, 3.0, 4.5],
-            Tolerance::FP32,
-        )
-        .unwrap_err();
+        let error = fp32(&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 4.5], Tolerance::FP32).unwrap_err();
         assert_eq!(
             error.to_string(),
             "output 'logits' at [1, 1]: found 4.5, expected 4, off by 5.000e-1 where 4.010e-3 is allowed"
         );
         assert_eq!(error.kind(), "value");
-        let off = fp32(
-            &[1.0, 2.0, 3.0, 4.0],
-            &[1.0, 2.0, 3.0, 4.3],
-            Tolerance::INT8,
-        );
+        let off = fp32(&[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 4.3], Tolerance::INT8);
         assert!(off.is_ok(), "a tenth of the range is quantisation: {off:?}");
     }
 
     #[test]
     fn a_number_that_is_none_is_never_within_tolerance() {
-        let wide = Tolerance {
-            absolute: f64::MAX,
-            relative: 0.0,
-        };
+        let wide = Tolerance { absolute: f64::MAX, relative: 0.0 };
         for bad in [f32::NAN, f32::INFINITY] {
             assert!(fp32(&[1.0, 2.0], &[1.0, bad], wide).is_err(), "{bad}");
         }
@@ -369,11 +310,7 @@ mod tests {
 
     #[test]
     fn integers_must_be_equal() {
-        let view = |data| TensorView {
-            datatype: DataType::Int64,
-            shape: &[1],
-            data,
-        };
+        let view = |data| TensorView { datatype: DataType::Int64, shape: &[1], data };
         let (three, four) = (3_i64.to_le_bytes(), 4_i64.to_le_bytes());
         assert!(compare("class", view(&three), view(&three), Tolerance::INT8).is_ok());
         let error = compare("class", view(&three), view(&four), Tolerance::INT8).unwrap_err();
@@ -383,16 +320,9 @@ mod tests {
     #[test]
     fn another_type_or_shape_is_told_before_any_number() {
         let data = [0; 8];
-        let view = |datatype, shape| TensorView {
-            datatype,
-            shape,
-            data: &data,
-        };
+        let view = |datatype, shape| TensorView { datatype, shape, data: &data };
         let expected = view(DataType::Fp32, &[1, 2]);
-        for actual in [
-            view(DataType::Fp32, &[2, 1]),
-            view(DataType::Int32, &[1, 2]),
-        ] {
+        for actual in [view(DataType::Fp32, &[2, 1]), view(DataType::Int32, &[1, 2])] {
             let error = compare("logits", expected, actual, Tolerance::FP32).unwrap_err();
             assert_eq!(error.kind(), "form", "{error}");
         }
@@ -400,22 +330,11 @@ mod tests {
 
     #[test]
     fn half_precision_numbers_are_read_as_such() {
-        let half: Vec<u8> = [f16::from_f32(1.5), f16::from_f32(-2.0)]
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect();
-        let view = TensorView {
-            datatype: DataType::Fp16,
-            shape: &[2],
-            data: &half,
-        };
+        let half: Vec<u8> = [f16::from_f32(1.5), f16::from_f32(-2.0)].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let view = TensorView { datatype: DataType::Fp16, shape: &[2], data: &half };
         assert_eq!(view.numbers().collect::<Vec<_>>(), [1.5, -2.0]);
         let brain = bf16::from_f32(0.5).to_le_bytes();
-        let view = TensorView {
-            datatype: DataType::Bf16,
-            shape: &[1],
-            data: &brain,
-        };
+        let view = TensorView { datatype: DataType::Bf16, shape: &[1], data: &brain };
         assert_eq!(view.numbers().collect::<Vec<_>>(), [0.5]);
     }
 

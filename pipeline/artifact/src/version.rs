@@ -40,14 +40,8 @@ pub struct VersionDir {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Contents {
-    Packaged {
-        manifest: Box<Manifest>,
-        bytes: Vec<u8>,
-    },
-    Bare {
-        variants: Vec<Variant>,
-        files: BTreeMap<String, FileDigest>,
-    },
+    Packaged { manifest: Box<Manifest>, bytes: Vec<u8> },
+    Bare { variants: Vec<Variant>, files: BTreeMap<String, FileDigest> },
 }
 
 /// What was seen beside the files of a sound version.
@@ -69,25 +63,17 @@ impl VersionDir {
         match fs::read(&manifest) {
             Ok(bytes) => Self::packaged(path, bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::bare(path),
-            Err(cause) => Err(VersionError::Io {
-                path: manifest,
-                cause,
-            }),
+            Err(cause) => Err(VersionError::Io { path: manifest, cause }),
         }
     }
 
     fn packaged(path: PathBuf, bytes: Vec<u8>) -> Result<Self, VersionError> {
-        let manifest = Manifest::parse(&bytes).map_err(|cause| VersionError::Manifest {
-            path: path.join(Manifest::FILE),
-            cause,
-        })?;
+        let manifest = Manifest::parse(&bytes)
+            .map_err(|cause| VersionError::Manifest { path: path.join(Manifest::FILE), cause })?;
         Ok(Self {
             path,
             digest: VersionDigest::of_manifest(&bytes),
-            contents: Contents::Packaged {
-                manifest: Box::new(manifest),
-                bytes,
-            },
+            contents: Contents::Packaged { manifest: Box::new(manifest), bytes },
         })
     }
 
@@ -180,9 +166,7 @@ impl VersionDir {
     }
 
     fn listed(&self, file: &str) -> Option<PathBuf> {
-        self.files()
-            .contains_key(file)
-            .then(|| self.path.join(file))
+        self.files().contains_key(file).then(|| self.path.join(file))
     }
 
     /// Holds every file against its length and sha256, reading all of them once.
@@ -195,8 +179,7 @@ impl VersionDir {
             damage.extend(self.damage_of(name, expected)?);
         }
         let mut unlisted = names_in(&self.path)?;
-        unlisted
-            .retain(|name| !self.files().contains_key(name) && !UNLISTED.contains(&name.as_str()));
+        unlisted.retain(|name| !self.files().contains_key(name) && !UNLISTED.contains(&name.as_str()));
         damage.extend(
             unlisted
                 .iter()
@@ -206,10 +189,7 @@ impl VersionDir {
         if damage.is_empty() {
             return Ok(Verified { unlisted });
         }
-        Err(VersionError::Damaged {
-            path: self.path.clone(),
-            damage,
-        })
+        Err(VersionError::Damaged { path: self.path.clone(), damage })
     }
 
     fn damage_of(&self, name: &str, expected: &FileDigest) -> Result<Option<Damage>, VersionError> {
@@ -218,10 +198,7 @@ impl VersionDir {
         let found = match fs::metadata(&path) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Some(Damage::Missing {
-                    file,
-                    expected: expected.bytes,
-                }));
+                return Ok(Some(Damage::Missing { file, expected: expected.bytes }));
             }
             Err(cause) => return Err(VersionError::Io { path, cause }),
         };
@@ -230,11 +207,7 @@ impl VersionDir {
         }
         // A length that differs is told without reading a large file.
         if found.len() != expected.bytes {
-            return Ok(Some(Damage::Length {
-                file,
-                found: found.len(),
-                expected: expected.bytes,
-            }));
+            return Ok(Some(Damage::Length { file, found: found.len(), expected: expected.bytes }));
         }
         let found = digest_of(&path)?;
         Ok((found != *expected).then(|| Damage::Altered {
@@ -252,12 +225,7 @@ fn bare_variant(name: &str, file: &str) -> Variant {
         name if name.contains("fp16") => Precision::Fp16,
         _ => Precision::Fp32,
     };
-    Variant {
-        name: name.to_owned(),
-        file: file.to_owned(),
-        precision,
-        requires: Requires::default(),
-    }
+    Variant { name: name.to_owned(), file: file.to_owned(), precision, requires: Requires::default() }
 }
 
 /// `cpu-int8` of `model.cpu-int8.onnx`.
@@ -280,10 +248,7 @@ fn listing(files: &BTreeMap<String, FileDigest>) -> String {
 
 /// Names in a directory, sorted; names that are not UTF-8 with their odd bytes replaced.
 fn names_in(path: &Path) -> Result<Vec<String>, VersionError> {
-    let io = |cause| VersionError::Io {
-        path: path.to_owned(),
-        cause,
-    };
+    let io = |cause| VersionError::Io { path: path.to_owned(), cause };
     let mut names = fs::read_dir(path)
         .map_err(io)?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
@@ -294,12 +259,7 @@ fn names_in(path: &Path) -> Result<Vec<String>, VersionError> {
 }
 
 fn digest_of(path: &Path) -> Result<FileDigest, VersionError> {
-    File::open(path)
-        .and_then(FileDigest::of_reader)
-        .map_err(|cause| VersionError::Io {
-            path: path.to_owned(),
-            cause,
-        })
+    File::open(path).and_then(FileDigest::of_reader).map_err(|cause| VersionError::Io { path: path.to_owned(), cause })
 }
 
 #[cfg(test)]
@@ -319,26 +279,16 @@ mod tests {
 
     fn packaged() -> tempfile::TempDir {
         let manifest = sample::manifest();
-        let names: Vec<_> = manifest
-            .files
-            .keys()
-            .map(|n| (n.as_str(), n.as_str()))
-            .collect();
+        let names: Vec<_> = manifest.files.keys().map(|n| (n.as_str(), n.as_str())).collect();
         let dir = bare(&names);
-        fs::write(
-            dir.path().join(Manifest::FILE),
-            manifest.to_bytes().unwrap(),
-        )
-        .unwrap();
+        fs::write(dir.path().join(Manifest::FILE), manifest.to_bytes().unwrap()).unwrap();
         dir
     }
 
     fn damage(dir: &tempfile::TempDir) -> Vec<String> {
         match VersionDir::open(dir.path()).unwrap().verify() {
             Ok(_) => Vec::new(),
-            Err(VersionError::Damaged { damage, .. }) => {
-                damage.iter().map(ToString::to_string).collect()
-            }
+            Err(VersionError::Damaged { damage, .. }) => damage.iter().map(ToString::to_string).collect(),
             Err(other) => panic!("{other}"),
         }
     }
@@ -366,16 +316,10 @@ mod tests {
         fs::write(dir.path().join("model.cpu-int8-avx2.onnx"), "short").unwrap();
         let found = damage(&dir);
         assert_eq!(found[0], "golden.safetensors: missing, expected 18 bytes");
-        assert_eq!(
-            found[1],
-            "model.cpu-int8-avx2.onnx: found 5 bytes, expected 24"
-        );
+        assert_eq!(found[1], "model.cpu-int8-avx2.onnx: found 5 bytes, expected 24");
         let expected = FileDigest::of_bytes(b"model.onnx").sha256;
         let altered = FileDigest::of_bytes(b"model.onnX").sha256;
-        assert_eq!(
-            found[2],
-            format!("model.onnx: found sha256 {altered}, expected {expected}")
-        );
+        assert_eq!(found[2], format!("model.onnx: found sha256 {altered}, expected {expected}"));
         assert_eq!(found.len(), 3);
     }
 
@@ -384,10 +328,7 @@ mod tests {
         let dir = packaged();
         fs::remove_file(dir.path().join("model.onnx")).unwrap();
         fs::create_dir(dir.path().join("model.onnx")).unwrap();
-        assert_eq!(
-            damage(&dir),
-            ["model.onnx: found something other than a file"]
-        );
+        assert_eq!(damage(&dir), ["model.onnx: found something other than a file"]);
     }
 
     #[test]
@@ -398,20 +339,13 @@ mod tests {
         let verified = VersionDir::open(dir.path()).unwrap().verify().unwrap();
         assert_eq!(verified.unlisted, ["notes.txt"]);
         fs::write(dir.path().join("model.onnx.data"), "").unwrap();
-        assert_eq!(
-            damage(&dir),
-            ["model.onnx.data: external data that the version does not list"]
-        );
+        assert_eq!(damage(&dir), ["model.onnx.data: external data that the version does not list"]);
     }
 
     #[test]
     fn a_bare_model_is_a_whole_version() {
-        let dir = bare(&[
-            ("model.onnx", "a"),
-            ("model.cpu-int8.onnx", "b"),
-            ("model.onnx.data", "c"),
-            ("notes.txt", "d"),
-        ]);
+        let dir =
+            bare(&[("model.onnx", "a"), ("model.cpu-int8.onnx", "b"), ("model.onnx.data", "c"), ("notes.txt", "d")]);
         let version = VersionDir::open(dir.path()).unwrap();
         let names: Vec<_> = version.variants().iter().map(|v| v.name.as_str()).collect();
         assert_eq!(names, ["default", "cpu-int8"], "default first");
@@ -423,33 +357,19 @@ mod tests {
             sha256("a"),
             sha256("c"),
         );
-        assert_eq!(
-            version.digest(),
-            VersionDigest::of_manifest(listing.as_bytes())
-        );
+        assert_eq!(version.digest(), VersionDigest::of_manifest(listing.as_bytes()));
         assert_eq!(version.verify().unwrap().unlisted, ["notes.txt"]);
     }
 
     #[test]
     fn a_bare_version_changes_its_digest_with_any_byte_or_name() {
-        let digest =
-            |files: &[(&str, &str)]| VersionDir::open(bare(files).path()).unwrap().digest();
+        let digest = |files: &[(&str, &str)]| VersionDir::open(bare(files).path()).unwrap().digest();
         let first = digest(&[("model.onnx", "a"), ("model.x.onnx", "b")]);
-        assert_eq!(
-            first,
-            digest(&[
-                ("model.onnx", "a"),
-                ("model.x.onnx", "b"),
-                ("notes.txt", "")
-            ])
-        );
+        assert_eq!(first, digest(&[("model.onnx", "a"), ("model.x.onnx", "b"), ("notes.txt", "")]));
         assert_ne!(first, digest(&[("model.onnx", "A"), ("model.x.onnx", "b")]));
         assert_ne!(first, digest(&[("model.onnx", "a"), ("model.y.onnx", "b")]));
         assert_ne!(first, digest(&[("model.onnx", "a")]));
-        assert_ne!(
-            first,
-            digest(&[("model.onnx", "a"), ("model.x.onnx", "b"), ("w.data", "")])
-        );
+        assert_ne!(first, digest(&[("model.onnx", "a"), ("model.x.onnx", "b"), ("w.data", "")]));
     }
 
     #[test]

@@ -43,9 +43,7 @@ pub enum WriteError {
         path: PathBuf,
     },
     /// A file's name is not allowed.
-    #[error(
-        "file {file:?}: expected {FILE_RULE}, other than the manifest and its signature; rename the file"
-    )]
+    #[error("file {file:?}: expected {FILE_RULE}, other than the manifest and its signature; rename the file")]
     FileName {
         /// The name.
         file: String,
@@ -108,12 +106,7 @@ impl VersionWriter {
             UNIQUE.fetch_add(1, Ordering::Relaxed)
         ));
         fs::create_dir(&aside).map_err(io_at(&aside))?;
-        Ok(Self {
-            target,
-            aside,
-            parents,
-            files: BTreeMap::new(),
-        })
+        Ok(Self { target, aside, parents, files: BTreeMap::new() })
     }
 
     /// Adds a file from its bytes; on the disk when this returns.
@@ -130,14 +123,10 @@ impl VersionWriter {
     /// A name that is not allowed or was used before, or the file system refuses.
     pub fn add_from(&mut self, file: &str, reader: impl Read) -> Result<(), WriteError> {
         if !is_plain_file(file) || UNLISTED.contains(&file) {
-            return Err(WriteError::FileName {
-                file: file.to_owned(),
-            });
+            return Err(WriteError::FileName { file: file.to_owned() });
         }
         if self.files.contains_key(file) {
-            return Err(WriteError::Duplicate {
-                file: file.to_owned(),
-            });
+            return Err(WriteError::Duplicate { file: file.to_owned() });
         }
         let digest = self.put(file, reader)?;
         self.files.insert(file.to_owned(), digest);
@@ -171,14 +160,12 @@ impl VersionWriter {
         refuse_existing(&self.target)?;
         // A directory cannot be renamed over one with files in it, so a race with another writer overwrites nothing.
         fs::rename(&self.aside, &self.target).map_err(|cause| match cause.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => WriteError::Exists {
-                path: self.target.clone(),
-            },
+            io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => {
+                WriteError::Exists { path: self.target.clone() }
+            }
             _ => io_at(&self.target)(cause),
         })?;
-        self.parents
-            .iter()
-            .try_for_each(|parent| sync_dir(parent))?;
+        self.parents.iter().try_for_each(|parent| sync_dir(parent))?;
         Ok(VersionDigest::of_manifest(&bytes))
     }
 
@@ -220,9 +207,7 @@ fn make(dir: &Path) -> Result<Vec<PathBuf>, WriteError> {
 
 fn refuse_existing(path: &Path) -> Result<(), WriteError> {
     match path.symlink_metadata() {
-        Ok(_) => Err(WriteError::Exists {
-            path: path.to_owned(),
-        }),
+        Ok(_) => Err(WriteError::Exists { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(io_at(path)(error)),
     }
@@ -262,17 +247,11 @@ mod tests {
     use crate::sample;
     use crate::version::{Verified, VersionDir};
 
-    const FILES: [&str; 3] = [
-        "golden.safetensors",
-        "model.cpu-int8-avx2.onnx",
-        "model.onnx",
-    ];
+    const FILES: [&str; 3] = ["golden.safetensors", "model.cpu-int8-avx2.onnx", "model.onnx"];
 
     fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort_unstable();
         names
     }
@@ -293,11 +272,7 @@ mod tests {
         let version = VersionDir::open(&target).unwrap();
         assert_eq!(version.digest(), digest);
         assert_eq!(version.verify().unwrap(), Verified::default());
-        assert_eq!(
-            names(&dir.path().join("surface")),
-            ["1"],
-            "nothing is left aside"
-        );
+        assert_eq!(names(&dir.path().join("surface")), ["1"], "nothing is left aside");
     }
 
     #[test]
@@ -307,13 +282,8 @@ mod tests {
         fs::write(&source, vec![3; 150_000]).unwrap();
         let mut writer = VersionWriter::create(dir.path().join("1")).unwrap();
         writer.add_copy("model.onnx.data", &source).unwrap();
-        assert_eq!(
-            writer.files()["model.onnx.data"],
-            FileDigest::of_bytes(&vec![3; 150_000])
-        );
-        let error = writer
-            .add_copy("other", &dir.path().join("none"))
-            .unwrap_err();
+        assert_eq!(writer.files()["model.onnx.data"], FileDigest::of_bytes(&vec![3; 150_000]));
+        let error = writer.add_copy("other", &dir.path().join("none")).unwrap_err();
         assert!(error.to_string().contains("none"), "{error}");
     }
 
@@ -365,24 +335,11 @@ mod tests {
     fn files_have_plain_names_and_come_once() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = VersionWriter::create(dir.path().join("1")).unwrap();
-        for bad in [
-            "../model.onnx",
-            "/model.onnx",
-            "manifest.json",
-            "manifest.sig",
-            "",
-        ] {
-            assert_eq!(
-                writer.add(bad, b"").unwrap_err().kind(),
-                "file_name",
-                "{bad}"
-            );
+        for bad in ["../model.onnx", "/model.onnx", "manifest.json", "manifest.sig", ""] {
+            assert_eq!(writer.add(bad, b"").unwrap_err().kind(), "file_name", "{bad}");
         }
         writer.add("model.onnx", b"").unwrap();
-        assert_eq!(
-            writer.add("model.onnx", b"").unwrap_err().kind(),
-            "duplicate_file"
-        );
+        assert_eq!(writer.add("model.onnx", b"").unwrap_err().kind(), "duplicate_file");
         assert_eq!(VersionWriter::create("/").unwrap_err().kind(), "no_name");
     }
 }

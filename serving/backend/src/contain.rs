@@ -11,14 +11,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// # Errors
 /// `work` panicked.
 pub(crate) fn panics<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work))
-        .map_err(|payload| format!("it panicked: {}", message(&*payload)))
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| format!("it panicked: {}", message(&*payload)))
 }
 
 fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 #[cfg(test)]

@@ -91,17 +91,11 @@ impl Surroundings {
     /// Those of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        let named = |name: &str| {
-            env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let named = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         Self {
             takt_ort: named("TAKT_ORT"),
             ort_dylib_path: named("ORT_DYLIB_PATH"),
-            binary_dir: env::current_exe()
-                .ok()
-                .and_then(|program| program.parent().map(Path::to_owned)),
+            binary_dir: env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned)),
             loader_dirs: loader_dirs(),
             python_prefixes: python_prefixes(),
         }
@@ -113,23 +107,14 @@ impl Surroundings {
     /// # Errors
     /// A variable names something that is not there.
     pub fn look(&self) -> Result<Vec<Candidate>, NamedMissing> {
-        let named = [
-            (Source::TaktOrt, &self.takt_ort),
-            (Source::OrtDylibPath, &self.ort_dylib_path),
-        ];
-        if let Some((origin, path)) = named
-            .into_iter()
-            .find_map(|(origin, path)| Some((origin, path.as_ref()?)))
-        {
+        let named = [(Source::TaktOrt, &self.takt_ort), (Source::OrtDylibPath, &self.ort_dylib_path)];
+        if let Some((origin, path)) = named.into_iter().find_map(|(origin, path)| Some((origin, path.as_ref()?))) {
             let file = if path.is_dir() {
                 libraries_in(path).into_iter().next()
             } else {
                 path.is_file().then(|| path.clone())
             };
-            let file = file.ok_or_else(|| NamedMissing {
-                origin,
-                path: path.clone(),
-            })?;
+            let file = file.ok_or_else(|| NamedMissing { origin, path: path.clone() })?;
             return Ok(vec![candidate(origin, file)]);
         }
         let mut found: Vec<Candidate> = Vec::new();
@@ -146,174 +131,87 @@ impl Surroundings {
     /// The folders that [`Surroundings::look`] searches, in order; for telling people where nothing was.
     #[must_use]
     pub fn places(&self) -> Vec<(Source, PathBuf)> {
-        let beside = self
-            .binary_dir
-            .iter()
-            .flat_map(|dir| [dir.clone(), dir.join("lib"), dir.join("../lib")]);
-        let python = self
-            .python_prefixes
-            .iter()
-            .flat_map(|prefix| package_dirs(prefix));
+        let beside = self.binary_dir.iter().flat_map(|dir| [dir.clone(), dir.join("lib"), dir.join("../lib")]);
+        let python = self.python_prefixes.iter().flat_map(|prefix| package_dirs(prefix));
         let places = beside.map(|dir| (Source::BesideBinary, dir));
-        let places = places.chain(
-            self.loader_dirs
-                .iter()
-                .map(|dir| (Source::System, dir.clone())),
-        );
-        places
-            .chain(python.map(|dir| (Source::Python, dir)))
-            .collect()
+        let places = places.chain(self.loader_dirs.iter().map(|dir| (Source::System, dir.clone())));
+        places.chain(python.map(|dir| (Source::Python, dir))).collect()
     }
 }
 
 fn candidate(source: Source, path: PathBuf) -> Candidate {
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let digits = name
-        .trim_start_matches(|c: char| !c.is_ascii_digit())
-        .trim_end_matches(|c: char| !c.is_ascii_digit());
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit()).trim_end_matches(|c: char| !c.is_ascii_digit());
     let named_version = digits.contains('.').then(|| digits.to_owned());
-    Candidate {
-        source,
-        path,
-        named_version,
-    }
+    Candidate { source, path, named_version }
 }
 
 /// The libraries of a folder, newest version first, each file once though links may give it several names.
 fn libraries_in(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    let mut found = entries
-        .filter(|path| is_library(path) && path.is_file())
-        .collect::<Vec<_>>();
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found = entries.filter(|path| is_library(path) && path.is_file()).collect::<Vec<_>>();
     found.sort_by_key(|path| std::cmp::Reverse(version_order(path)));
     found.dedup_by(|next, kept| same_file(next, kept));
     found
 }
 
 fn is_library(path: &Path) -> bool {
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if cfg!(target_os = "windows") {
         name == "onnxruntime.dll"
     } else if cfg!(target_os = "macos") {
-        name == "libonnxruntime.dylib"
-            || (name.starts_with("libonnxruntime.") && name.ends_with(".dylib"))
+        name == "libonnxruntime.dylib" || (name.starts_with("libonnxruntime.") && name.ends_with(".dylib"))
     } else {
         name == "libonnxruntime.so" || name.starts_with("libonnxruntime.so.")
     }
 }
 
 fn version_order(path: &Path) -> Vec<u64> {
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    name.split('.')
-        .filter_map(|part| part.parse().ok())
-        .collect()
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.split('.').filter_map(|part| part.parse().ok()).collect()
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
-    one == other
-        || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 fn loader_dirs() -> Vec<PathBuf> {
-    let variable = if cfg!(target_os = "macos") {
-        "DYLD_LIBRARY_PATH"
-    } else {
-        "LD_LIBRARY_PATH"
-    };
-    let named = env::var_os(variable)
-        .map(|dirs| env::split_paths(&dirs).collect::<Vec<_>>())
-        .unwrap_or_default();
-    let configured = fs::read_dir("/etc/ld.so.conf.d")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let variable = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
+    let named = env::var_os(variable).map(|dirs| env::split_paths(&dirs).collect::<Vec<_>>()).unwrap_or_default();
+    let configured = fs::read_dir("/etc/ld.so.conf.d").into_iter().flatten().flatten();
     let configured = configured.filter_map(|entry| fs::read_to_string(entry.path()).ok());
-    let configured = configured.flat_map(|text| {
-        text.lines()
-            .filter(|line| line.starts_with('/'))
-            .map(PathBuf::from)
-            .collect::<Vec<_>>()
-    });
+    let configured = configured
+        .flat_map(|text| text.lines().filter(|line| line.starts_with('/')).map(PathBuf::from).collect::<Vec<_>>());
     let multiarch = format!("{}-linux-gnu", env::consts::ARCH);
-    let usual = [
-        "/usr/local/lib",
-        "/usr/local/lib64",
-        "/lib",
-        "/usr/lib",
-        "/lib64",
-        "/usr/lib64",
-    ]
-    .map(PathBuf::from);
+    let usual = ["/usr/local/lib", "/usr/local/lib64", "/lib", "/usr/lib", "/lib64", "/usr/lib64"].map(PathBuf::from);
     let of_arch = ["/usr/local/lib", "/lib", "/usr/lib"].map(|dir| Path::new(dir).join(&multiarch));
-    named
-        .into_iter()
-        .chain(configured)
-        .chain(of_arch)
-        .chain(usual)
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .collect()
+    named.into_iter().chain(configured).chain(of_arch).chain(usual).filter(|dir| !dir.as_os_str().is_empty()).collect()
 }
 
 /// Prefixes of every Python that could be meant: an active environment's, those of the `python3` on the path, the user's.
 fn python_prefixes() -> Vec<PathBuf> {
-    let active = ["VIRTUAL_ENV", "CONDA_PREFIX"]
-        .into_iter()
-        .filter_map(env::var_os)
-        .map(PathBuf::from);
-    let path = env::var_os("PATH")
-        .map(|dirs| env::split_paths(&dirs).collect::<Vec<_>>())
-        .unwrap_or_default();
-    let on_path = path
-        .into_iter()
-        .filter(|dir| dir.join("python3").exists() || dir.join("python").exists());
+    let active = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(env::var_os).map(PathBuf::from);
+    let path = env::var_os("PATH").map(|dirs| env::split_paths(&dirs).collect::<Vec<_>>()).unwrap_or_default();
+    let on_path = path.into_iter().filter(|dir| dir.join("python3").exists() || dir.join("python").exists());
     let on_path = on_path.filter_map(|dir| dir.parent().map(Path::to_owned));
     let user = env::var_os("HOME").map(|home| Path::new(&home).join(".local"));
     let usual = ["/usr/local", "/usr"].map(PathBuf::from);
     let mut seen = BTreeSet::new();
-    active
-        .chain(on_path)
-        .chain(user)
-        .chain(usual)
-        .filter(|prefix| seen.insert(prefix.clone()))
-        .collect()
+    active.chain(on_path).chain(user).chain(usual).filter(|prefix| seen.insert(prefix.clone())).collect()
 }
 
 fn package_dirs(prefix: &Path) -> Vec<PathBuf> {
-    let is_python =
-        |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("python3");
+    let is_python = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("python3");
     let mut versions = Vec::new();
     for lib in ["lib", "lib64"] {
         versions.extend(
-            fs::read_dir(prefix.join(lib))
-                .into_iter()
-                .flatten()
-                .flatten()
-                .filter(is_python)
-                .map(|entry| entry.path()),
+            fs::read_dir(prefix.join(lib)).into_iter().flatten().flatten().filter(is_python).map(|entry| entry.path()),
         );
     }
     versions.sort_by_key(|path| std::cmp::Reverse(version_order(path)));
-    let packages = |dir: PathBuf| {
-        ["site-packages", "dist-packages"].map(|kind| dir.join(kind).join("onnxruntime/capi"))
-    };
-    versions
-        .into_iter()
-        .flat_map(packages)
-        .filter(|dir| dir.is_dir())
-        .collect()
+    let packages =
+        |dir: PathBuf| ["site-packages", "dist-packages"].map(|kind| dir.join(kind).join("onnxruntime/capi"));
+    versions.into_iter().flat_map(packages).filter(|dir| dir.is_dir()).collect()
 }
 
 #[cfg(test)]
@@ -331,10 +229,7 @@ mod tests {
     #[test]
     fn places_are_searched_in_order_and_newest_first() {
         let root = tempfile::tempdir().unwrap();
-        let python = touch(
-            root.path(),
-            "py/lib/python3.12/site-packages/onnxruntime/capi/libonnxruntime.so.1.31.1",
-        );
+        let python = touch(root.path(), "py/lib/python3.12/site-packages/onnxruntime/capi/libonnxruntime.so.1.31.1");
         let old = touch(root.path(), "lib/libonnxruntime.so.1.9.0");
         let new = touch(root.path(), "lib/libonnxruntime.so.1.18.0");
         touch(root.path(), "lib/libonnxruntime_providers_shared.so");
@@ -354,10 +249,7 @@ mod tests {
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, (source, path, version)) in found.iter().zip(expected) {
-            assert_eq!(
-                (found.source, found.named_version.as_deref()),
-                (source, version)
-            );
+            assert_eq!((found.source, found.named_version.as_deref()), (source, version));
             assert!(same_file(&found.path, path), "{found:?}");
         }
     }
@@ -367,10 +259,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let real = touch(root.path(), "libonnxruntime.so.1.20.0");
         std::os::unix::fs::symlink(&real, root.path().join("libonnxruntime.so")).unwrap();
-        let around = Surroundings {
-            loader_dirs: vec![root.path().to_owned()],
-            ..Surroundings::default()
-        };
+        let around = Surroundings { loader_dirs: vec![root.path().to_owned()], ..Surroundings::default() };
         assert_eq!(around.look().unwrap().len(), 1);
     }
 
@@ -384,18 +273,12 @@ mod tests {
             loader_dirs: vec![root.path().join("lib")],
             ..Surroundings::default()
         };
-        assert_eq!(
-            around.look().unwrap(),
-            [candidate(Source::OrtDylibPath, named.clone())]
-        );
+        assert_eq!(around.look().unwrap(), [candidate(Source::OrtDylibPath, named.clone())]);
         around.takt_ort = Some(root.path().join("named"));
         assert_eq!(around.look().unwrap(), [candidate(Source::TaktOrt, named)]);
         around.takt_ort = Some(root.path().join("gone.so"));
         let error = around.look().unwrap_err();
         assert!(error.to_string().starts_with("TAKT_ORT is '"), "{error}");
-        assert!(
-            error.to_string().ends_with("correct it or unset it"),
-            "{error}"
-        );
+        assert!(error.to_string().ends_with("correct it or unset it"), "{error}");
     }
 }

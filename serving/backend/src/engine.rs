@@ -31,45 +31,23 @@ pub struct EngineInputs<'a> {
 /// A name for the engine: lower-case hex, 64 characters, another one if anything in `inputs` is another.
 #[must_use]
 pub fn engine_cache_key(inputs: &EngineInputs<'_>) -> String {
-    let EngineInputs {
-        model_digest,
-        options,
-        runtime,
-        tensorrt,
-        cuda,
-        driver,
-        compute_capability,
-    } = inputs;
+    let EngineInputs { model_digest, options, runtime, tensorrt, cuda, driver, compute_capability } = inputs;
     let mut hash = Sha256::new();
     // Lengths before texts, so that no text can run over into the next.
     let mut feed = |text: &str| {
         hash.update((text.len() as u64).to_le_bytes());
         hash.update(text);
     };
-    for text in [
-        "takt engine 1",
-        model_digest,
-        runtime,
-        tensorrt,
-        cuda,
-        driver,
-        compute_capability,
-    ] {
+    for text in ["takt engine 1", model_digest, runtime, tensorrt, cuda, driver, compute_capability] {
         feed(text);
     }
-    let mut options = options
-        .iter()
-        .filter(|(key, _)| !key.ends_with("_cache_path"))
-        .collect::<Vec<_>>();
+    let mut options = options.iter().filter(|(key, _)| !key.ends_with("_cache_path")).collect::<Vec<_>>();
     options.sort();
     for (key, value) in options {
         feed(key);
         feed(value);
     }
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The folder of an engine below `cache`.
@@ -99,53 +77,19 @@ mod tests {
         };
         let variations = [
             inputs,
-            EngineInputs {
-                model_digest: "ab",
-                ..inputs
-            },
-            EngineInputs {
-                runtime: "1.18.1",
-                ..inputs
-            },
-            EngineInputs {
-                tensorrt: "8.6.3",
-                ..inputs
-            },
-            EngineInputs {
-                cuda: "12.3",
-                ..inputs
-            },
-            EngineInputs {
-                driver: "540.2.1",
-                ..inputs
-            },
-            EngineInputs {
-                compute_capability: "8.6",
-                ..inputs
-            },
-            EngineInputs {
-                options: &options[..1],
-                ..inputs
-            },
-            EngineInputs {
-                options: &[pair("trt_fp16_enable", "0"), options[1].clone()],
-                ..inputs
-            },
-            EngineInputs {
-                options: &[pair("trt_fp16_enabl", "e1"), options[1].clone()],
-                ..inputs
-            },
+            EngineInputs { model_digest: "ab", ..inputs },
+            EngineInputs { runtime: "1.18.1", ..inputs },
+            EngineInputs { tensorrt: "8.6.3", ..inputs },
+            EngineInputs { cuda: "12.3", ..inputs },
+            EngineInputs { driver: "540.2.1", ..inputs },
+            EngineInputs { compute_capability: "8.6", ..inputs },
+            EngineInputs { options: &options[..1], ..inputs },
+            EngineInputs { options: &[pair("trt_fp16_enable", "0"), options[1].clone()], ..inputs },
+            EngineInputs { options: &[pair("trt_fp16_enabl", "e1"), options[1].clone()], ..inputs },
             // What one field loses the next gains.
-            EngineInputs {
-                cuda: "12.254",
-                driver: "0.2.0",
-                ..inputs
-            },
+            EngineInputs { cuda: "12.254", driver: "0.2.0", ..inputs },
         ];
-        let keys = variations
-            .iter()
-            .map(engine_cache_key)
-            .collect::<BTreeSet<_>>();
+        let keys = variations.iter().map(engine_cache_key).collect::<BTreeSet<_>>();
         assert_eq!(keys.len(), variations.len());
         assert!(keys.iter().all(|key| key.len() == 64));
     }
@@ -164,18 +108,7 @@ mod tests {
                 compute_capability: "",
             })
         };
-        let one = key(&[
-            pair("a", "1"),
-            pair("b", "2"),
-            pair("trt_engine_cache_path", "/x"),
-        ]);
-        assert_eq!(
-            one,
-            key(&[
-                pair("b", "2"),
-                pair("trt_engine_cache_path", "/y"),
-                pair("a", "1")
-            ])
-        );
+        let one = key(&[pair("a", "1"), pair("b", "2"), pair("trt_engine_cache_path", "/x")]);
+        assert_eq!(one, key(&[pair("b", "2"), pair("trt_engine_cache_path", "/y"), pair("a", "1")]));
     }
 }

@@ -105,14 +105,7 @@ impl RunError {
 }
 
 fn served(runtime: &str) -> String {
-    let refused = if runtime == "tract" {
-        &[DataType::Bytes, DataType::Bf16][..]
-    } else {
-        &[DataType::Bytes][..]
-    };
-    let names = DataType::ALL
-        .into_iter()
-        .filter(|datatype| !refused.contains(datatype))
-        .map(DataType::name);
+    let refused = if runtime == "tract" { &[DataType::Bytes, DataType::Bf16][..] } else { &[DataType::Bytes][..] };
+    let names = DataType::ALL.into_iter().filter(|datatype| !refused.contains(datatype)).map(DataType::name);
     names.collect::<Vec<_>>().join(", ")
 }

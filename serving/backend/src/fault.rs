@@ -18,9 +18,7 @@ use std::time::Duration;
 
 use takt_artifact::Signature;
 
-use crate::{
-    Backend, InputView, LoadError, LoadRequest, OutputTensor, Placement, RunError, Session,
-};
+use crate::{Backend, InputView, LoadError, LoadRequest, OutputTensor, Placement, RunError, Session};
 
 /// The variable that holds the faults.
 pub const VARIABLE: &str = "TAKT_FAULT";
@@ -103,12 +101,7 @@ impl Backend for FaultyBackend {
     }
 
     fn load(&self, request: &LoadRequest) -> Result<Box<dyn Session>, LoadError> {
-        let faults = self
-            .faults
-            .iter()
-            .filter(|fault| concerns(fault, &request.model))
-            .cloned()
-            .collect::<Vec<_>>();
+        let faults = self.faults.iter().filter(|fault| concerns(fault, &request.model)).cloned().collect::<Vec<_>>();
         for fault in faults.iter().filter(|fault| fault.at == Moment::Load) {
             commit(fault.action).map_err(LoadError::Injected)?;
         }
@@ -116,11 +109,7 @@ impl Backend for FaultyBackend {
         if faults.is_empty() {
             return Ok(inner);
         }
-        Ok(Box::new(FaultySession {
-            inner,
-            faults,
-            runs: 0,
-        }))
+        Ok(Box::new(FaultySession { inner, faults, runs: 0 }))
     }
 }
 
@@ -174,42 +163,26 @@ fn commit(action: Action) -> Result<(), String> {
 /// # Errors
 /// Names the part that is wrong and what was expected.
 pub fn parse(text: &str) -> Result<Vec<Fault>, FaultSyntax> {
-    let wrong = |found: &str, problem| FaultSyntax {
-        found: found.to_owned(),
-        problem,
-    };
+    let wrong = |found: &str, problem| FaultSyntax { found: found.to_owned(), problem };
     let mut faults = Vec::new();
-    for part in text
-        .split(';')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
-        let (path, listed) = part
-            .rsplit_once('=')
-            .ok_or_else(|| wrong(part, "has no '=': expected <part of path>=<fault>"))?;
+    for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+        let (path, listed) =
+            part.rsplit_once('=').ok_or_else(|| wrong(part, "has no '=': expected <part of path>=<fault>"))?;
         for fault in listed.split(',').map(str::trim) {
             let (action, at) = parse_fault(fault).map_err(|problem| wrong(fault, problem))?;
-            faults.push(Fault {
-                path_contains: path.to_owned(),
-                action,
-                at,
-            });
+            faults.push(Fault { path_contains: path.to_owned(), action, at });
         }
     }
     Ok(faults)
 }
 
 fn parse_fault(text: &str) -> Result<(Action, Moment), &'static str> {
-    let (action, at) = text
-        .split_once('@')
-        .ok_or("has no '@': expected <action>@load or <action>@run:<runs>")?;
+    let (action, at) = text.split_once('@').ok_or("has no '@': expected <action>@load or <action>@run:<runs>")?;
     let mut parts = at.split(':');
     let at = match parts.next() {
         Some("load") => Moment::Load,
         Some("run") => {
-            Moment::Run(parse_runs(parts.next().ok_or(
-                "does not say which run: expected @run:<n>, <n>-<m> or *",
-            )?)?)
+            Moment::Run(parse_runs(parts.next().ok_or("does not say which run: expected @run:<n>, <n>-<m> or *")?)?)
         }
         _ => return Err("is at no known moment: expected load or run"),
     };
@@ -217,11 +190,7 @@ fn parse_fault(text: &str) -> Result<(Action, Moment), &'static str> {
         "abort" => Action::Abort,
         "hang" => Action::Hang,
         "error" => Action::Error,
-        "slow" => Action::Slow(parse_time(
-            parts
-                .next()
-                .ok_or("does not say how slow: expected :<n>ms at the end")?,
-        )?),
+        "slow" => Action::Slow(parse_time(parts.next().ok_or("does not say how slow: expected :<n>ms at the end")?)?),
         _ => return Err("is no known action: expected abort, hang, error or slow"),
     };
     if parts.next().is_some() {
@@ -237,19 +206,14 @@ fn parse_runs(text: &str) -> Result<RangeInclusive<u64>, &'static str> {
         Some((first, last)) => number(first).zip(number(last)),
         None => number(text).map(|run| (run, run)),
     };
-    let (first, last) = range
-        .filter(|(first, last)| first <= last)
-        .ok_or("has no such runs: expected <n>, <n>-<m> or *, from 1")?;
+    let (first, last) =
+        range.filter(|(first, last)| first <= last).ok_or("has no such runs: expected <n>, <n>-<m> or *, from 1")?;
     Ok(first..=last)
 }
 
 fn parse_time(text: &str) -> Result<Duration, &'static str> {
-    let millis = text
-        .strip_suffix("ms")
-        .and_then(|number| number.parse().ok());
-    millis
-        .map(Duration::from_millis)
-        .ok_or("has no such time: expected <n>ms")
+    let millis = text.strip_suffix("ms").and_then(|number| number.parse().ok());
+    millis.map(Duration::from_millis).ok_or("has no such time: expected <n>ms")
 }
 
 #[cfg(test)]
@@ -258,22 +222,16 @@ mod tests {
 
     #[test]
     fn the_grammar_is_read() {
-        let fault = |path: &str, action, at| Fault {
-            path_contains: path.to_owned(),
-            action,
-            at,
-        };
-        let faults = parse("bad/2=abort@run:3, error@run:1-5,slow@load:2000ms; a=b=hang@run:*,slow@run:2:10ms,abort@load").unwrap();
+        let fault = |path: &str, action, at| Fault { path_contains: path.to_owned(), action, at };
+        let faults =
+            parse("bad/2=abort@run:3, error@run:1-5,slow@load:2000ms; a=b=hang@run:*,slow@run:2:10ms,abort@load")
+                .unwrap();
         let expected = [
             fault("bad/2", Action::Abort, Moment::Run(3..=3)),
             fault("bad/2", Action::Error, Moment::Run(1..=5)),
             fault("bad/2", Action::Slow(Duration::from_secs(2)), Moment::Load),
             fault("a=b", Action::Hang, Moment::Run(1..=u64::MAX)),
-            fault(
-                "a=b",
-                Action::Slow(Duration::from_millis(10)),
-                Moment::Run(2..=2),
-            ),
+            fault("a=b", Action::Slow(Duration::from_millis(10)), Moment::Run(2..=2)),
             fault("a=b", Action::Abort, Moment::Load),
         ];
         assert_eq!(faults, expected);
@@ -283,14 +241,8 @@ mod tests {
     #[test]
     fn a_mistake_is_named_with_what_was_expected() {
         let says = |text: &str| parse(text).unwrap_err().to_string();
-        assert_eq!(
-            says("abort@load"),
-            "TAKT_FAULT: 'abort@load' has no '=': expected <part of path>=<fault>"
-        );
-        assert!(
-            says("m=abort")
-                .ends_with("'abort' has no '@': expected <action>@load or <action>@run:<runs>")
-        );
+        assert_eq!(says("abort@load"), "TAKT_FAULT: 'abort@load' has no '=': expected <part of path>=<fault>");
+        assert!(says("m=abort").ends_with("'abort' has no '@': expected <action>@load or <action>@run:<runs>"));
         assert!(says("m=burn@load").contains("no known action"));
         assert!(says("m=abort@unload").contains("no known moment"));
         assert!(says("m=abort@run").contains("which run"));

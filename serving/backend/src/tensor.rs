@@ -29,19 +29,13 @@ pub struct OutputTensor {
 ///
 /// # Errors
 /// `data` is misaligned or not a whole number of elements: a fault of the caller, see [`InputView::data`].
-#[cfg_attr(
-    not(any(feature = "tract", feature = "ort")),
-    expect(dead_code, reason = "no runtime is built in")
-)]
+#[cfg_attr(not(any(feature = "tract", feature = "ort")), expect(dead_code, reason = "no runtime is built in"))]
 pub(crate) fn elements<T: bytemuck::AnyBitPattern>(data: &[u8]) -> Result<&[T], crate::RunError> {
     if data.is_empty() {
         return Ok(&[]);
     }
     bytemuck::try_cast_slice(data).map_err(|fault| {
-        crate::RunError::Input(format!(
-            "{} bytes of input data cannot be read in place: {fault}",
-            data.len()
-        ))
+        crate::RunError::Input(format!("{} bytes of input data cannot be read in place: {fault}", data.len()))
     })
 }
 
@@ -49,12 +43,8 @@ pub(crate) fn elements<T: bytemuck::AnyBitPattern>(data: &[u8]) -> Result<&[T], 
 ///
 /// # Errors
 /// Some byte is neither 0 nor 1.
-#[cfg_attr(
-    not(any(feature = "tract", feature = "ort")),
-    expect(dead_code, reason = "no runtime is built in")
-)]
+#[cfg_attr(not(any(feature = "tract", feature = "ort")), expect(dead_code, reason = "no runtime is built in"))]
 pub(crate) fn booleans(data: &[u8]) -> Result<&[bool], crate::RunError> {
-    bytemuck::checked::try_cast_slice(data).map_err(|_| {
-        crate::RunError::Input("a BOOL input has a byte that is neither 0 nor 1".to_owned())
-    })
+    bytemuck::checked::try_cast_slice(data)
+        .map_err(|_| crate::RunError::Input("a BOOL input has a byte that is neither 0 nor 1".to_owned()))
 }

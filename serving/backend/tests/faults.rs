@@ -12,10 +12,7 @@ use takt_backend::{Backend, InputView, LoadRequest, RunError};
 
 fn request() -> LoadRequest {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/fixed_shape.onnx");
-    LoadRequest {
-        model,
-        ..LoadRequest::default()
-    }
+    LoadRequest { model, ..LoadRequest::default() }
 }
 
 fn faulty(text: &str) -> FaultyBackend {
@@ -24,35 +21,17 @@ fn faulty(text: &str) -> FaultyBackend {
 
 #[test]
 fn the_chosen_runs_fail_and_the_others_do_not() {
-    let mut session = faulty("fixed_shape=error@run:2-3")
-        .load(&request())
-        .unwrap();
+    let mut session = faulty("fixed_shape=error@run:2-3").load(&request()).unwrap();
     let data = [0_u64; 9];
-    let input = InputView {
-        datatype: DataType::Fp32,
-        shape: &[3, 6],
-        data: bytemuck::cast_slice(&data),
-    };
-    let outcomes = (0..4)
-        .map(|_| {
-            session
-                .run(&[input])
-                .map(|_| ())
-                .map_err(|error| error.kind())
-        })
-        .collect::<Vec<_>>();
+    let input = InputView { datatype: DataType::Fp32, shape: &[3, 6], data: bytemuck::cast_slice(&data) };
+    let outcomes = (0..4).map(|_| session.run(&[input]).map(|_| ()).map_err(|error| error.kind())).collect::<Vec<_>>();
     assert_eq!(outcomes, [Ok(()), Err("injected"), Err("injected"), Ok(())]);
     assert!(RunError::Injected(String::new()).breaks_session());
 }
 
 #[test]
 fn loads_fail_or_take_long_where_asked_and_only_there() {
-    let load = |text: &str| {
-        faulty(text)
-            .load(&request())
-            .map(|_| ())
-            .map_err(|error| error.kind())
-    };
+    let load = |text: &str| faulty(text).load(&request()).map(|_| ()).map_err(|error| error.kind());
     assert_eq!(load("fixed_shape=error@load"), Err("injected"));
     assert_eq!(load("another=error@load"), Ok(()));
     let start = Instant::now();

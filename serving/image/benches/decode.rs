@@ -21,36 +21,17 @@ const SIDE: u32 = 224;
 fn main() -> Result<()> {
     let python = std::env::var("PYTHON").ok();
     let Some(frame) = frame(python.as_deref())? else {
-        println!(
-            "nothing to decode: set PYTHON to a Python with Pillow and NumPy, or FRAME to a JPEG file"
-        );
+        println!("nothing to decode: set PYTHON to a Python with Pillow and NumPy, or FRAME to a JPEG file");
         return Ok(());
     };
     let bytes = std::fs::read(&frame)?;
-    let mut pillow = python
-        .map(|python| Pillow::start(&python, &frame))
-        .transpose()?;
+    let mut pillow = python.map(|python| Pillow::start(&python, &frame)).transpose()?;
     let mut cases = [
-        Case::new(
-            "decode 1/4 + resize",
-            r#"{"input":"x","width":224,"height":224}"#,
-        )?,
-        Case::new(
-            "decode 1/4 + resize, grey",
-            r#"{"input":"x","width":224,"height":224,"color":"gray"}"#,
-        )?,
-        Case::new(
-            "decode 1/8 + resize to 128",
-            r#"{"input":"x","width":128,"height":128}"#,
-        )?,
-        Case::new(
-            "decode 1/2 + resize to 512",
-            r#"{"input":"x","width":512,"height":512}"#,
-        )?,
-        Case::new(
-            "full decode + resize",
-            r#"{"input":"x","width":224,"height":224,"scaled_decode":false}"#,
-        )?,
+        Case::new("decode 1/4 + resize", r#"{"input":"x","width":224,"height":224}"#)?,
+        Case::new("decode 1/4 + resize, grey", r#"{"input":"x","width":224,"height":224,"color":"gray"}"#)?,
+        Case::new("decode 1/8 + resize to 128", r#"{"input":"x","width":128,"height":128}"#)?,
+        Case::new("decode 1/2 + resize to 512", r#"{"input":"x","width":512,"height":512}"#)?,
+        Case::new("full decode + resize", r#"{"input":"x","width":224,"height":224,"scaled_decode":false}"#)?,
     ];
     let (mut draft, mut both) = (f64::MAX, f64::MAX);
     for _ in 0..ROUNDS {
@@ -62,17 +43,10 @@ fn main() -> Result<()> {
             (draft, both) = (draft.min(decode), both.min(total));
         }
     }
-    println!(
-        "{} ({} bytes), least of {ROUNDS} runs, one thread",
-        frame.display(),
-        bytes.len()
-    );
+    println!("{} ({} bytes), least of {ROUNDS} runs, one thread", frame.display(), bytes.len());
     println!("{:32}{:>10}{:>14}", "takt-image", "pixels", "and tensor");
     for case in &cases {
-        println!(
-            "{:32}{:>7.2} ms{:>11.2} ms   {:?}",
-            case.name, case.pixels, case.tensor, case.info
-        );
+        println!("{:32}{:>7.2} ms{:>11.2} ms   {:?}", case.name, case.pixels, case.tensor, case.info);
     }
     if pillow.is_some() {
         println!("{:32}{draft:>7.2} ms", "Pillow draft");
@@ -97,29 +71,15 @@ impl Case {
         let spec: Preprocess = serde_json::from_str(spec)?;
         let preprocessor = Preprocessor::new(&spec, Limits::default())?;
         let out = vec![0.0; preprocessor.elements()];
-        Ok(Self {
-            name,
-            preprocessor,
-            scratch: Scratch::new(),
-            out,
-            pixels: f64::MAX,
-            tensor: f64::MAX,
-            info: None,
-        })
+        Ok(Self { name, preprocessor, scratch: Scratch::new(), out, pixels: f64::MAX, tensor: f64::MAX, info: None })
     }
 
     fn run(&mut self, bytes: &[u8]) -> Result<()> {
         let start = Instant::now();
-        self.info = Some(
-            self.preprocessor
-                .decode(bytes, &mut self.scratch)?
-                .0
-                .decoded_at,
-        );
+        self.info = Some(self.preprocessor.decode(bytes, &mut self.scratch)?.0.decoded_at);
         self.pixels = self.pixels.min(start.elapsed().as_secs_f64() * 1e3);
         let start = Instant::now();
-        self.preprocessor
-            .preprocess(bytes, &mut self.out, &mut self.scratch)?;
+        self.preprocessor.preprocess(bytes, &mut self.out, &mut self.scratch)?;
         self.tensor = self.tensor.min(start.elapsed().as_secs_f64() * 1e3);
         Ok(())
     }
@@ -137,14 +97,7 @@ fn frame(python: Option<&str>) -> Result<Option<PathBuf>> {
         return Ok(None);
     };
     let path = std::env::temp_dir().join("takt-bench-frame.jpg");
-    if !path.exists()
-        && !Command::new(python)
-            .arg(script())
-            .arg("make")
-            .arg(&path)
-            .status()?
-            .success()
-    {
+    if !path.exists() && !Command::new(python).arg(script()).arg("make").arg(&path).status()?.success() {
         return Err("the frame could not be made; does PYTHON have Pillow and NumPy?".into());
     }
     Ok(Some(path))

@@ -129,41 +129,23 @@ impl ImageError {
     /// Whether the image is to blame, as opposed to the caller or this crate.
     #[must_use]
     pub const fn is_bad_input(&self) -> bool {
-        !matches!(
-            self,
-            Self::OutputLength { .. } | Self::Decoder { .. } | Self::Resize { .. }
-        )
+        !matches!(self, Self::OutputLength { .. } | Self::Decoder { .. } | Self::Resize { .. })
     }
 
     pub(crate) fn unknown_format(bytes: &[u8]) -> Self {
-        let found = bytes
-            .iter()
-            .take(8)
-            .map(|b| format!("{b:02x}"))
-            .collect::<Vec<_>>()
-            .join(" ");
+        let found = bytes.iter().take(8).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ");
         Self::UnknownFormat { found }
     }
 
     pub(crate) fn corrupt(format: Format, reason: impl Into<String>) -> Self {
-        Self::Corrupt {
-            format,
-            reason: reason.into(),
-        }
+        Self::Corrupt { format, reason: reason.into() }
     }
 
     pub(crate) fn unsupported(format: Format, reason: impl Into<String>) -> Self {
-        Self::Unsupported {
-            format,
-            reason: reason.into(),
-        }
+        Self::Unsupported { format, reason: reason.into() }
     }
 
     pub(crate) fn truncated(format: Format, bytes: usize, reason: impl Into<String>) -> Self {
-        Self::Truncated {
-            format,
-            bytes,
-            reason: reason.into(),
-        }
+        Self::Truncated { format, bytes, reason: reason.into() }
     }
 }

@@ -59,14 +59,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_format() {
-        for bytes in [
-            &b""[..],
-            b"\xFF\xD8",
-            b"GIF89a",
-            b"RIFF....WEBP",
-            b"\x89PNG",
-            b"II*\0",
-        ] {
+        for bytes in [&b""[..], b"\xFF\xD8", b"GIF89a", b"RIFF....WEBP", b"\x89PNG", b"II*\0"] {
             assert_eq!(sniff(bytes), None, "{bytes:?}");
         }
     }

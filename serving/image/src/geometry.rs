@@ -30,14 +30,10 @@ pub(crate) fn scaled_size(spec: &Preprocess, width: u32, height: u32) -> (u64, u
     match spec.resize {
         Resize::Stretch => (target_w, target_h),
         // The tighter axis fills its side exactly, the other rounds to the nearest pixel.
-        Resize::Letterbox { .. } if target_w * h <= target_h * w => {
-            (target_w, div_round(h * target_w, w).max(1))
-        }
+        Resize::Letterbox { .. } if target_w * h <= target_h * w => (target_w, div_round(h * target_w, w).max(1)),
         Resize::Letterbox { .. } => (div_round(w * target_h, h).max(1), target_h),
         // The longer side is rounded down, as torchvision's `Resize(int)` does.
-        Resize::ShorterSideCrop { shorter } if w <= h => {
-            (u64::from(shorter), u64::from(shorter) * h / w)
-        }
+        Resize::ShorterSideCrop { shorter } if w <= h => (u64::from(shorter), u64::from(shorter) * h / w),
         Resize::ShorterSideCrop { shorter } => (u64::from(shorter) * w / h, u64::from(shorter)),
     }
 }
@@ -47,36 +43,15 @@ pub(crate) fn place(spec: &Preprocess, scaled: Size) -> Placement {
     let centre = |outer: u32, inner: u32| outer.saturating_sub(inner) / 2;
     let origin = (0, 0);
     match spec.resize {
-        Resize::Stretch => Placement {
-            scaled,
-            from: origin,
-            to: origin,
-            fill: 0,
-        },
+        Resize::Stretch => Placement { scaled, from: origin, to: origin, fill: 0 },
         Resize::Letterbox { fill } => {
-            let to = (
-                centre(spec.width, scaled.width),
-                centre(spec.height, scaled.height),
-            );
-            Placement {
-                scaled,
-                from: origin,
-                to,
-                fill,
-            }
+            let to = (centre(spec.width, scaled.width), centre(spec.height, scaled.height));
+            Placement { scaled, from: origin, to, fill }
         }
         Resize::ShorterSideCrop { .. } => {
             let cut = |outer: u32, inner: u32| half_to_even(outer.saturating_sub(inner));
-            let from = (
-                cut(scaled.width, spec.width),
-                cut(scaled.height, spec.height),
-            );
-            Placement {
-                scaled,
-                from,
-                to: origin,
-                fill: 0,
-            }
+            let from = (cut(scaled.width, spec.width), cut(scaled.height, spec.height));
+            Placement { scaled, from, to: origin, fill: 0 }
         }
     }
 }
@@ -110,8 +85,7 @@ mod tests {
     use super::*;
 
     fn spec(width: u32, height: u32, resize: Resize) -> Preprocess {
-        let mut spec: Preprocess =
-            serde_json::from_str(r#"{"input":"x","width":1,"height":1}"#).unwrap();
+        let mut spec: Preprocess = serde_json::from_str(r#"{"input":"x","width":1,"height":1}"#).unwrap();
         (spec.width, spec.height, spec.resize) = (width, height, resize);
         spec
     }
@@ -120,17 +94,8 @@ mod tests {
     fn a_letterbox_keeps_the_aspect_ratio_and_centres() {
         let spec = spec(224, 224, Resize::Letterbox { fill: 114 });
         assert_eq!(scaled_size(&spec, 1920, 1080), (224, 126));
-        let placed = place(
-            &spec,
-            Size {
-                width: 224,
-                height: 126,
-            },
-        );
-        assert_eq!(
-            (placed.to, placed.from, placed.fill),
-            ((0, 49), (0, 0), 114)
-        );
+        let placed = place(&spec, Size { width: 224, height: 126 });
+        assert_eq!((placed.to, placed.from, placed.fill), ((0, 49), (0, 0), 114));
         assert_eq!(scaled_size(&spec, 1, 100_000), (1, 224));
     }
 
@@ -138,13 +103,7 @@ mod tests {
     fn the_shorter_side_is_scaled_and_the_centre_cut() {
         let spec = spec(224, 224, Resize::ShorterSideCrop { shorter: 256 });
         assert_eq!(scaled_size(&spec, 1920, 1080), (455, 256));
-        let placed = place(
-            &spec,
-            Size {
-                width: 455,
-                height: 256,
-            },
-        );
+        let placed = place(&spec, Size { width: 455, height: 256 });
         assert_eq!(placed.from, (116, 16)); // 231 / 2 = 115.5, rounded to even
     }
 
@@ -155,16 +114,6 @@ mod tests {
         assert_eq!(decode_scale(&spec, 1792, 1792), DecodeScale::Eighth);
         assert_eq!(decode_scale(&spec, 1920, 447), DecodeScale::Full);
         assert_eq!(decode_scale(&spec, 448, 448), DecodeScale::Half);
-        assert_eq!(
-            decode_scale(
-                &Preprocess {
-                    scaled_decode: false,
-                    ..spec
-                },
-                448,
-                448
-            ),
-            DecodeScale::Full
-        );
+        assert_eq!(decode_scale(&Preprocess { scaled_decode: false, ..spec }, 448, 448), DecodeScale::Full);
     }
 }

@@ -19,21 +19,14 @@ impl Default for Limits {
     /// 64 million pixels, 64 MiB encoded, 32,768 pixels a side: above any single-shot area camera, and a line-scan
     /// image of a few thousand columns.
     fn default() -> Self {
-        Self {
-            max_pixels: 64_000_000,
-            max_encoded_bytes: 64 << 20,
-            max_side: 32_768,
-        }
+        Self { max_pixels: 64_000_000, max_encoded_bytes: 64 << 20, max_side: 32_768 }
     }
 }
 
 impl Limits {
     pub(crate) fn check_encoded(&self, bytes: usize) -> Result<(), ImageError> {
         if bytes > self.max_encoded_bytes {
-            return Err(ImageError::EncodedTooLarge {
-                found: bytes,
-                limit: self.max_encoded_bytes,
-            });
+            return Err(ImageError::EncodedTooLarge { found: bytes, limit: self.max_encoded_bytes });
         }
         Ok(())
     }
@@ -41,12 +34,7 @@ impl Limits {
     pub(crate) fn check_size(&self, width: u32, height: u32) -> Result<(), ImageError> {
         let pixels = u64::from(width) * u64::from(height);
         if pixels > self.max_pixels || width > self.max_side || height > self.max_side {
-            return Err(ImageError::TooLarge {
-                width,
-                height,
-                max_pixels: self.max_pixels,
-                max_side: self.max_side,
-            });
+            return Err(ImageError::TooLarge { width, height, max_pixels: self.max_pixels, max_side: self.max_side });
         }
         Ok(())
     }

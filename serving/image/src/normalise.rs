@@ -68,16 +68,9 @@ impl Normalise {
             // In f64, so that the one rounding to f32 is the only one.
             let mean = f64::from(spec.mean.get(c).copied().unwrap_or(0.0));
             let std = f64::from(spec.std.get(c).copied().unwrap_or(1.0));
-            Affine {
-                mul: (f64::from(spec.scale) / std) as f32,
-                add: (-mean / std) as f32,
-            }
+            Affine { mul: (f64::from(spec.scale) / std) as f32, add: (-mean / std) as f32 }
         });
-        Self {
-            layout: spec.layout,
-            color: spec.color,
-            affine,
-        }
+        Self { layout: spec.layout, color: spec.color, affine }
     }
 
     /// `canvas` has red, green, blue interleaved, or grey; `out` has as many elements.
@@ -105,29 +98,14 @@ impl Normalise {
 }
 
 fn interleaved<T: Sample, const SWAP: bool>(canvas: &[u8], out: &mut [T], [a, b, c]: [Affine; 3]) {
-    for (to, from) in out
-        .as_chunks_mut::<3>()
-        .0
-        .iter_mut()
-        .zip(canvas.as_chunks::<3>().0)
-    {
-        let (first, third) = if SWAP {
-            (from[2], from[0])
-        } else {
-            (from[0], from[2])
-        };
+    for (to, from) in out.as_chunks_mut::<3>().0.iter_mut().zip(canvas.as_chunks::<3>().0) {
+        let (first, third) = if SWAP { (from[2], from[0]) } else { (from[0], from[2]) };
         *to = [a.apply(first), b.apply(from[1]), c.apply(third)];
     }
 }
 
 /// `affine` in the order red, green, blue.
-fn planar<T: Sample>(
-    canvas: &[u8],
-    red: &mut [T],
-    green: &mut [T],
-    blue: &mut [T],
-    affine: [Affine; 3],
-) {
+fn planar<T: Sample>(canvas: &[u8], red: &mut [T], green: &mut [T], blue: &mut [T], affine: [Affine; 3]) {
     // Sixteen pixels at a time with fixed trip counts: LLVM turns the inner loops into vector code.
     const BLOCK: usize = 16;
     let pixels = canvas.as_chunks::<3>().0;
@@ -168,22 +146,10 @@ mod tests {
                 r#"{{"input":"x","width":2,"height":1,"scale":1.0,"color":"{color}","layout":"{layout}","mean":[0.5,0.0,0.0]}}"#
             )
         };
-        assert_eq!(
-            write(&case("rgb", "nchw"), &rgb),
-            [0.5, 3.5, 2.0, 5.0, 3.0, 6.0]
-        );
-        assert_eq!(
-            write(&case("rgb", "nhwc"), &rgb),
-            [0.5, 2.0, 3.0, 3.5, 5.0, 6.0]
-        );
-        assert_eq!(
-            write(&case("bgr", "nchw"), &rgb),
-            [2.5, 5.5, 2.0, 5.0, 1.0, 4.0]
-        );
-        assert_eq!(
-            write(&case("bgr", "nhwc"), &rgb),
-            [2.5, 2.0, 1.0, 5.5, 5.0, 4.0]
-        );
+        assert_eq!(write(&case("rgb", "nchw"), &rgb), [0.5, 3.5, 2.0, 5.0, 3.0, 6.0]);
+        assert_eq!(write(&case("rgb", "nhwc"), &rgb), [0.5, 2.0, 3.0, 3.5, 5.0, 6.0]);
+        assert_eq!(write(&case("bgr", "nchw"), &rgb), [2.5, 5.5, 2.0, 5.0, 1.0, 4.0]);
+        assert_eq!(write(&case("bgr", "nhwc"), &rgb), [2.5, 2.0, 1.0, 5.5, 5.0, 4.0]);
     }
 
     #[test]

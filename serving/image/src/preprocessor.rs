@@ -51,11 +51,7 @@ impl Preprocessor {
     /// All faults of `spec`, with key, what was found and what was expected.
     pub fn new(spec: &Preprocess, limits: Limits) -> Result<Self, SpecError> {
         spec::check(spec)?;
-        Ok(Self {
-            spec: spec.clone(),
-            limits,
-            normalise: Normalise::new(spec),
-        })
+        Ok(Self { spec: spec.clone(), limits, normalise: Normalise::new(spec) })
     }
 
     /// Checks that the tensor of type `datatype` can hold the images: FP32, or UINT8 and INT8 with a `scale` that keeps
@@ -91,10 +87,7 @@ impl Preprocessor {
         scratch: &mut Scratch,
     ) -> Result<ImageInfo, ImageError> {
         if out.len() != self.elements() {
-            return Err(ImageError::OutputLength {
-                found: out.len(),
-                expected: self.elements(),
-            });
+            return Err(ImageError::OutputLength { found: out.len(), expected: self.elements() });
         }
         let (info, pixels) = self.decode(bytes, scratch)?;
         self.normalise.write(pixels.data, out);
@@ -105,55 +98,21 @@ impl Preprocessor {
     ///
     /// # Errors
     /// What is wrong with the image; see [`ImageError`].
-    pub fn decode<'s>(
-        &self,
-        bytes: &[u8],
-        scratch: &'s mut Scratch,
-    ) -> Result<(ImageInfo, Pixels<'s>), ImageError> {
+    pub fn decode<'s>(&self, bytes: &[u8], scratch: &'s mut Scratch) -> Result<(ImageInfo, Pixels<'s>), ImageError> {
         scratch.canvas.clear();
         let (width, height) = (self.spec.width, self.spec.height);
         let channels = self.spec.color.channels();
-        let request = Request {
-            limits: &self.limits,
-            grey: self.spec.color == Color::Gray,
-            spec: &self.spec,
-        };
+        let request = Request { limits: &self.limits, grey: self.spec.color == Color::Gray, spec: &self.spec };
         let decoded = decode(bytes, request, &mut scratch.scan, &mut scratch.decoded)?;
         let scaled = self.scaled(decoded.info)?;
         let placement = place(&self.spec, scaled);
         let direct = scaled == Size { width, height };
-        let to = if direct {
-            &mut scratch.canvas
-        } else {
-            &mut scratch.scaled
-        };
-        resize(
-            &mut scratch.resizer,
-            &decoded,
-            &scratch.decoded,
-            self.spec.filter,
-            channels,
-            scaled,
-            to,
-        )?;
+        let to = if direct { &mut scratch.canvas } else { &mut scratch.scaled };
+        resize(&mut scratch.resizer, &decoded, &scratch.decoded, self.spec.filter, channels, scaled, to)?;
         if !direct {
-            compose(
-                placement,
-                &scratch.scaled,
-                Size { width, height },
-                channels,
-                &mut scratch.canvas,
-            );
+            compose(placement, &scratch.scaled, Size { width, height }, channels, &mut scratch.canvas);
         }
-        Ok((
-            decoded.info,
-            Pixels {
-                width,
-                height,
-                channels,
-                data: &scratch.canvas,
-            },
-        ))
+        Ok((decoded.info, Pixels { width, height, channels, data: &scratch.canvas }))
     }
 
     fn scaled(&self, info: ImageInfo) -> Result<Size, ImageError> {
@@ -169,10 +128,7 @@ impl Preprocessor {
             return Err(absurd());
         }
         let side = |n: u64| u32::try_from(n).map_err(|_| absurd());
-        Ok(Size {
-            width: side(width)?,
-            height: side(height)?,
-        })
+        Ok(Size { width: side(width)?, height: side(height)? })
     }
 }
 
@@ -214,16 +170,12 @@ fn resize(
     out: &mut Vec<u8>,
 ) -> Result<(), ImageError> {
     let failed = |reason: String| ImageError::Resize { reason };
-    let pixel_type = if channels == 1 {
-        PixelType::U8
-    } else {
-        PixelType::U8x3
-    };
+    let pixel_type = if channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
     out.resize(scaled.width as usize * scaled.height as usize * channels, 0);
     let source = ImageRef::new(decoded.size.width, decoded.size.height, pixels, pixel_type)
         .map_err(|e| failed(e.to_string()))?;
-    let mut target = Image::from_slice_u8(scaled.width, scaled.height, out, pixel_type)
-        .map_err(|e| failed(e.to_string()))?;
+    let mut target =
+        Image::from_slice_u8(scaled.width, scaled.height, out, pixel_type).map_err(|e| failed(e.to_string()))?;
     let algorithm = match filter {
         Filter::Nearest => ResizeAlg::Nearest,
         Filter::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
@@ -232,45 +184,19 @@ fn resize(
     };
     // A picture decoded at 1/s is rounded up to whole pixels; the last column and row stand for less than one.
     let denominator = f64::from(decoded.info.decoded_at.denominator());
-    let (width, height) = (
-        f64::from(decoded.info.width) / denominator,
-        f64::from(decoded.info.height) / denominator,
-    );
-    let options = ResizeOptions::new()
-        .resize_alg(algorithm)
-        .use_alpha(false)
-        .crop(0.0, 0.0, width, height);
-    resizer
-        .resize(&source, &mut target, &options)
-        .map_err(|e| failed(e.to_string()))
+    let (width, height) = (f64::from(decoded.info.width) / denominator, f64::from(decoded.info.height) / denominator);
+    let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false).crop(0.0, 0.0, width, height);
+    resizer.resize(&source, &mut target, &options).map_err(|e| failed(e.to_string()))
 }
 
 /// Puts the scaled picture where it belongs on the canvas.
-fn compose(
-    placement: Placement,
-    scaled: &[u8],
-    canvas_size: Size,
-    channels: usize,
-    canvas: &mut Vec<u8>,
-) {
-    let Placement {
-        scaled: size,
-        from,
-        to,
-        fill,
-    } = placement;
-    canvas.resize(
-        canvas_size.width as usize * canvas_size.height as usize * channels,
-        fill,
-    );
+fn compose(placement: Placement, scaled: &[u8], canvas_size: Size, channels: usize, canvas: &mut Vec<u8>) {
+    let Placement { scaled: size, from, to, fill } = placement;
+    canvas.resize(canvas_size.width as usize * canvas_size.height as usize * channels, fill);
     let columns = (size.width - from.0).min(canvas_size.width - to.0) as usize * channels;
     let rows = (size.height - from.1).min(canvas_size.height - to.1) as usize;
-    let source = scaled
-        .chunks_exact(size.width as usize * channels)
-        .skip(from.1 as usize);
-    let target = canvas
-        .chunks_exact_mut(canvas_size.width as usize * channels)
-        .skip(to.1 as usize);
+    let source = scaled.chunks_exact(size.width as usize * channels).skip(from.1 as usize);
+    let target = canvas.chunks_exact_mut(canvas_size.width as usize * channels).skip(to.1 as usize);
     for (source, target) in source.zip(target).take(rows) {
         let (from, to) = (from.0 as usize * channels, to.0 as usize * channels);
         target[to..to + columns].copy_from_slice(&source[from..from + columns]);

@@ -56,28 +56,18 @@ pub(crate) fn check(spec: &Preprocess) -> Result<(), SpecError> {
     if let Resize::ShorterSideCrop { shorter } = spec.resize {
         let least = spec.width.max(spec.height);
         if shorter < least || shorter > MAX_TENSOR_SIDE {
-            let expected = format!(
-                "at least {least}, the longer of width and height, and at most {MAX_TENSOR_SIDE}"
-            );
+            let expected = format!("at least {least}, the longer of width and height, and at most {MAX_TENSOR_SIDE}");
             faults.add("resize.shorter", shorter, expected);
         }
     }
     if !spec.scale.is_finite() || spec.scale == 0.0 {
-        faults.add(
-            "scale",
-            spec.scale,
-            "a finite number other than 0, such as 0.00392157 (1/255)",
-        );
+        faults.add("scale", spec.scale, "a finite number other than 0, such as 0.00392157 (1/255)");
     }
     let channels = spec.color.channels();
     for (key, values) in [("mean", &spec.mean), ("std", &spec.std)] {
         if !values.is_empty() && values.len() != channels {
             let found = format!("{} values", values.len());
-            faults.add(
-                key,
-                found,
-                format!("{channels}, one per channel of {:?}, or none", spec.color),
-            );
+            faults.add(key, found, format!("{channels}, one per channel of {:?}, or none", spec.color));
         }
         for value in values.iter().filter(|v| !v.is_finite()) {
             faults.add(key, value, "finite numbers");
@@ -100,18 +90,11 @@ pub(crate) fn check_datatype(spec: &Preprocess, datatype: DataType) -> Result<()
                 .map(|c| (spec.scale / spec.std.get(c).copied().unwrap_or(1.0)).abs())
                 .fold(f32::MAX, f32::min);
             if steepest < 0.1 {
-                let expected = format!(
-                    "1 for an input of type {}, whose samples stay integers",
-                    datatype.name()
-                );
+                let expected = format!("1 for an input of type {}, whose samples stay integers", datatype.name());
                 faults.add("scale", spec.scale, expected);
             }
         }
-        other => faults.add(
-            "input",
-            other.name(),
-            "an input of type FP32, UINT8 or INT8 to write an image to",
-        ),
+        other => faults.add("input", other.name(), "an input of type FP32, UINT8 or INT8 to write an image to"),
     }
     faults.into_result()
 }
@@ -121,11 +104,7 @@ struct Faults(Vec<Fault>);
 
 impl Faults {
     fn add(&mut self, key: &'static str, found: impl fmt::Display, expected: impl Into<String>) {
-        self.0.push(Fault {
-            key,
-            found: found.to_string(),
-            expected: expected.into(),
-        });
+        self.0.push(Fault { key, found: found.to_string(), expected: expected.into() });
     }
 
     fn side(&mut self, key: &'static str, value: u32) {
@@ -135,11 +114,7 @@ impl Faults {
     }
 
     fn into_result(self) -> Result<(), SpecError> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(SpecError { faults: self.0 })
-        }
+        if self.0.is_empty() { Ok(()) } else { Err(SpecError { faults: self.0 }) }
     }
 }
 
@@ -159,15 +134,8 @@ mod tests {
         );
         let error = check(&bad).unwrap_err();
         let keys: Vec<_> = error.faults.iter().map(|f| f.key).collect();
-        assert_eq!(
-            keys,
-            ["width", "height", "resize.shorter", "scale", "mean", "std"]
-        );
-        assert!(
-            error
-                .to_string()
-                .contains("preprocess.mean: found 1 values, expected 3")
-        );
+        assert_eq!(keys, ["width", "height", "resize.shorter", "scale", "mean", "std"]);
+        assert!(error.to_string().contains("preprocess.mean: found 1 values, expected 3"));
     }
 
     #[test]
@@ -178,19 +146,9 @@ mod tests {
     #[test]
     fn the_default_scale_is_refused_for_integer_inputs() {
         let plain = spec(r#"{"input":"x","width":8,"height":8}"#);
-        assert_eq!(
-            check_datatype(&plain, DataType::Uint8).unwrap_err().faults[0].key,
-            "scale"
-        );
+        assert_eq!(check_datatype(&plain, DataType::Uint8).unwrap_err().faults[0].key, "scale");
         check_datatype(&plain, DataType::Fp32).unwrap();
-        check_datatype(
-            &spec(r#"{"input":"x","width":8,"height":8,"scale":1.0}"#),
-            DataType::Uint8,
-        )
-        .unwrap();
-        assert_eq!(
-            check_datatype(&plain, DataType::Bytes).unwrap_err().faults[0].key,
-            "input"
-        );
+        check_datatype(&spec(r#"{"input":"x","width":8,"height":8,"scale":1.0}"#), DataType::Uint8).unwrap();
+        assert_eq!(check_datatype(&plain, DataType::Bytes).unwrap_err().faults[0].key, "input");
     }
 }

@@ -25,13 +25,7 @@ fn png_announcing(width: u32, height: u32) -> Vec<u8> {
     bytes[16..20].copy_from_slice(&width.to_be_bytes());
     bytes[20..24].copy_from_slice(&height.to_be_bytes());
     let crc = bytes[12..29].iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |c, _| {
-            if c & 1 == 1 {
-                c >> 1 ^ 0xEDB8_8320
-            } else {
-                c >> 1
-            }
-        })
+        (0..8).fold(crc ^ u32::from(byte), |c, _| if c & 1 == 1 { c >> 1 ^ 0xEDB8_8320 } else { c >> 1 })
     });
     bytes[29..33].copy_from_slice(&(!crc).to_be_bytes());
     bytes
@@ -39,10 +33,7 @@ fn png_announcing(width: u32, height: u32) -> Vec<u8> {
 
 fn jpeg_announcing(name: &str, width: u16, height: u16) -> Vec<u8> {
     let mut bytes = read(name);
-    let frame = bytes
-        .windows(2)
-        .position(|w| w == [0xFF, 0xC0] || w == [0xFF, 0xC2])
-        .unwrap();
+    let frame = bytes.windows(2).position(|w| w == [0xFF, 0xC0] || w == [0xFF, 0xC2]).unwrap();
     bytes[frame + 5..frame + 7].copy_from_slice(&height.to_be_bytes());
     bytes[frame + 7..frame + 9].copy_from_slice(&width.to_be_bytes());
     bytes
@@ -60,10 +51,7 @@ fn what_is_no_image_says_what_was_found() {
     assert_eq!(kind(b""), "empty");
     assert_eq!(kind(b"GIF89a"), "unknown_format");
     let error = run(b"{\"a\"", Limits::default()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "unknown image format: the first bytes are [7b 22 61 22]; expected JPEG, PNG or BMP"
-    );
+    assert_eq!(error.to_string(), "unknown image format: the first bytes are [7b 22 61 22]; expected JPEG, PNG or BMP");
 }
 
 #[test]
@@ -85,39 +73,11 @@ fn a_decompression_bomb_is_refused_by_its_header() {
 fn each_limit_holds_by_itself() {
     let bytes = read("420.jpg"); // 157 x 121
     let limits = Limits::default();
-    assert!(
-        run(
-            &bytes,
-            Limits {
-                max_pixels: 157 * 121,
-                max_side: 157,
-                max_encoded_bytes: bytes.len()
-            }
-        )
-        .is_ok()
-    );
+    assert!(run(&bytes, Limits { max_pixels: 157 * 121, max_side: 157, max_encoded_bytes: bytes.len() }).is_ok());
     let kind = |limits| run(&bytes, limits).unwrap_err().kind();
-    assert_eq!(
-        kind(Limits {
-            max_pixels: 157 * 121 - 1,
-            ..limits
-        }),
-        "too_large"
-    );
-    assert_eq!(
-        kind(Limits {
-            max_side: 156,
-            ..limits
-        }),
-        "too_large"
-    );
-    assert_eq!(
-        kind(Limits {
-            max_encoded_bytes: bytes.len() - 1,
-            ..limits
-        }),
-        "encoded_too_large"
-    );
+    assert_eq!(kind(Limits { max_pixels: 157 * 121 - 1, ..limits }), "too_large");
+    assert_eq!(kind(Limits { max_side: 156, ..limits }), "too_large");
+    assert_eq!(kind(Limits { max_encoded_bytes: bytes.len() - 1, ..limits }), "encoded_too_large");
 }
 
 #[test]
@@ -130,23 +90,10 @@ fn a_size_of_zero_is_refused() {
 
 #[test]
 fn a_thin_image_cannot_blow_up_when_its_shorter_side_is_scaled() {
-    let spec = spec(
-        r#"{"input":"x","width":224,"height":224,"resize":{"mode":"shorter_side_crop","shorter":256}}"#,
-    );
-    let preprocessor = Preprocessor::new(
-        &spec,
-        Limits {
-            max_pixels: 1_000_000,
-            ..Limits::default()
-        },
-    )
-    .unwrap();
+    let spec = spec(r#"{"input":"x","width":224,"height":224,"resize":{"mode":"shorter_side_crop","shorter":256}}"#);
+    let preprocessor = Preprocessor::new(&spec, Limits { max_pixels: 1_000_000, ..Limits::default() }).unwrap();
     let mut bmp = bmp_announcing(29, 1);
-    assert!(
-        preprocessor
-            .decode(&bmp, &mut Scratch::new())
-            .is_err_and(|e| e.kind() == "aspect_ratio")
-    );
+    assert!(preprocessor.decode(&bmp, &mut Scratch::new()).is_err_and(|e| e.kind() == "aspect_ratio"));
     bmp[22] = 23;
     assert!(preprocessor.decode(&bmp, &mut Scratch::new()).is_ok());
 }
@@ -157,11 +104,7 @@ fn every_file_cut_off_anywhere_is_an_error() {
         // Cutting only what follows the last pixel (PNG's IEND, JPEG's end marker) may pass in PNG and BMP.
         for at in (0..bytes.len() - 16).step_by(7) {
             let result = run(&bytes[..at], Limits::default());
-            assert!(
-                result.is_err(),
-                "{name} cut to {at} of {} bytes gave {result:?}",
-                bytes.len()
-            );
+            assert!(result.is_err(), "{name} cut to {at} of {} bytes gave {result:?}", bytes.len());
         }
     }
 }
@@ -186,9 +129,7 @@ fn bytes_after_the_image_are_ignored() {
 fn the_callers_mistake_is_not_the_images() {
     let spec = spec(r#"{"input":"x","width":16,"height":16}"#);
     let preprocessor = Preprocessor::new(&spec, Limits::default()).unwrap();
-    let error = preprocessor
-        .preprocess(&read("rgb.png"), &mut [0.0_f32; 5], &mut Scratch::new())
-        .unwrap_err();
+    let error = preprocessor.preprocess(&read("rgb.png"), &mut [0.0_f32; 5], &mut Scratch::new()).unwrap_err();
     assert_eq!(error.kind(), "output_length");
     assert!(!error.is_bad_input());
 }
@@ -199,16 +140,10 @@ fn a_failure_leaves_nothing_for_the_next_image() {
     let preprocessor = Preprocessor::new(&spec, Limits::default()).unwrap();
     let (mut fresh, mut used) = (Scratch::new(), Scratch::new());
     for (name, bytes) in all_images() {
-        let _error = preprocessor
-            .decode(&bytes[..bytes.len() / 2], &mut used)
-            .unwrap_err();
+        let _error = preprocessor.decode(&bytes[..bytes.len() / 2], &mut used).unwrap_err();
         assert!(used.pixels().is_empty());
         let again = preprocessor.decode(&bytes, &mut used).unwrap();
-        assert_eq!(
-            again,
-            preprocessor.decode(&bytes, &mut fresh).unwrap(),
-            "{name}"
-        );
+        assert_eq!(again, preprocessor.decode(&bytes, &mut fresh).unwrap(), "{name}");
     }
 }
 

@@ -20,7 +20,12 @@ impl InputBuffers {
     ///
     /// # Errors
     /// An image that failed to decode; callers drop such jobs before.
-    pub fn gather(&mut self, inputs: &[TensorSpec], jobs: &[(Job, usize)], padded: Option<usize>) -> Result<(), InferError> {
+    pub fn gather(
+        &mut self,
+        inputs: &[TensorSpec],
+        jobs: &[(Job, usize)],
+        padded: Option<usize>,
+    ) -> Result<(), InferError> {
         self.tensors.resize_with(inputs.len(), Default::default);
         let Some((first, _)) = jobs.first() else { return Ok(()) };
         for (index, (spec, (buffer, shape))) in inputs.iter().zip(&mut self.tensors).enumerate() {
@@ -66,7 +71,12 @@ fn append(bytes: &mut [u8], at: &mut usize, data: &[u8]) -> Result<(), InferErro
 ///
 /// # Errors
 /// An output whose first dimension is not the batch.
-pub fn split(outputs: &[OutputTensor], start: usize, rows: usize, padded: usize) -> Result<Vec<OutputTensor>, InferError> {
+pub fn split(
+    outputs: &[OutputTensor],
+    start: usize,
+    rows: usize,
+    padded: usize,
+) -> Result<Vec<OutputTensor>, InferError> {
     outputs
         .iter()
         .map(|output| {

@@ -65,8 +65,7 @@ impl Instance {
         let mut buffers = InputBuffers::default();
         while let Some(batch) = self.batcher.next_batch() {
             let reason = batch.reason;
-            let (jobs, arrived) =
-                batch.items.into_iter().map(|(job, meta)| ((job, meta.rows), meta.arrived)).unzip();
+            let (jobs, arrived) = batch.items.into_iter().map(|(job, meta)| ((job, meta.rows), meta.arrived)).unzip();
             let execution = Execution { jobs, arrived, times: StageTimes::default(), closed: Instant::now() };
             if let Err(broken) = self.execute(execution, reason, &signature, &mut buffers) {
                 self.recover(&broken, &signature);
@@ -191,7 +190,9 @@ impl Instance {
                     info!(model = self.batcher.label(), "session rebuilt");
                     return;
                 }
-                Err(error) => warn!(model = self.batcher.label(), %error, next = ?pause, "session could not be rebuilt"),
+                Err(error) => {
+                    warn!(model = self.batcher.label(), %error, next = ?pause, "session could not be rebuilt")
+                }
             }
         }
     }
@@ -238,7 +239,8 @@ impl Execution {
             .jobs
             .iter()
             .map(|(_, job_rows)| {
-                let part = padded.map_or_else(|| Ok(outputs.to_vec()), |padded| split(outputs, start, *job_rows, padded));
+                let part =
+                    padded.map_or_else(|| Ok(outputs.to_vec()), |padded| split(outputs, start, *job_rows, padded));
                 start += job_rows;
                 part
             })

@@ -43,8 +43,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, for declaring metric labels.
-    pub const ALL: [Self; 6] =
-        [Self::Size, Self::Preferred, Self::Delay, Self::Deadline, Self::Shape, Self::Drain];
+    pub const ALL: [Self; 6] = [Self::Size, Self::Preferred, Self::Delay, Self::Deadline, Self::Shape, Self::Drain];
 
     /// Stable label.
     #[must_use]

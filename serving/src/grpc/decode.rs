@@ -151,12 +151,7 @@ fn inputs(
 }
 
 /// Writes typed contents out as raw bytes.
-fn typed(
-    name: &str,
-    model: &str,
-    datatype: DataType,
-    contents: &InferTensorContents,
-) -> Result<Bytes, InferError> {
+fn typed(name: &str, model: &str, datatype: DataType, contents: &InferTensorContents) -> Result<Bytes, InferError> {
     fn write<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Bytes {
         values.iter().flat_map(|&value| bytes(value)).collect::<Vec<u8>>().into()
     }

@@ -48,8 +48,9 @@ pub fn encode(
     }
     let mut parameters = HashMap::new();
     if decoded.options.decision {
-        let json = serde_json::to_string(response.judgements.as_ref().map_err(Clone::clone)?)
-            .map_err(|error| InferError::new(ErrorKind::Internal, format!("verdicts can't be written as JSON: {error}")))?;
+        let json = serde_json::to_string(response.judgements.as_ref().map_err(Clone::clone)?).map_err(|error| {
+            InferError::new(ErrorKind::Internal, format!("verdicts can't be written as JSON: {error}"))
+        })?;
         parameters.insert("takt_decision".to_owned(), parameter(ParameterChoice::StringParam(json)));
     }
     Ok(ModelInferResponse {

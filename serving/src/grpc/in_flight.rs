@@ -71,9 +71,7 @@ pub struct CallBytes {
 
 impl CallBytes {
     fn acquire(&self, bytes: usize) -> Result<(), Status> {
-        self.server
-            .acquire(bytes)
-            .map_err(|used| Status::resource_exhausted(self.server.refusal(bytes, used)))?;
+        self.server.acquire(bytes).map_err(|used| Status::resource_exhausted(self.server.refusal(bytes, used)))?;
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).push_back(bytes);
         Ok(())
     }
@@ -133,7 +131,11 @@ where
         }
         let call = Arc::new(CallBytes { server: Arc::clone(&self.server), messages: Mutex::default() });
         let mut request = request.map(|body| {
-            tonic::body::Body::new(MeteredBody { inner: Box::pin(body), prefix: Prefix::default(), call: Arc::clone(&call) })
+            tonic::body::Body::new(MeteredBody {
+                inner: Box::pin(body),
+                prefix: Prefix::default(),
+                call: Arc::clone(&call),
+            })
         });
         request.extensions_mut().insert(Arc::clone(&call));
         let response = self.inner.call(request);
@@ -237,7 +239,12 @@ mod tests {
         let mut prefix = Prefix::default();
         let mut found = Vec::new();
         for chunk in chunks {
-            prefix.advance(chunk, |length| { found.push(length); Ok(()) }).unwrap();
+            prefix
+                .advance(chunk, |length| {
+                    found.push(length);
+                    Ok(())
+                })
+                .unwrap();
         }
         found
     }

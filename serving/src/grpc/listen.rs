@@ -64,7 +64,8 @@ async fn report_health(core: Arc<Core>, health: HealthReporter) {
     loop {
         let ready = core.is_ready();
         if last != Some(ready) {
-            let status = if ready { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+            let status =
+                if ready { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
             health.set_service_status("", status).await;
             health.set_service_status("inference.GRPCInferenceService", status).await;
             last = Some(ready);

@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use takt_artifact::TensorSpec;
 use takt_proto::inference::model_metadata_response::TensorMetadata;
 use takt_proto::inference::repository_index_response::ModelIndex;
-use takt_proto::inference::{
-    ModelConfig, ModelMetadataResponse, ModelRepositoryParameter, RepositoryIndexResponse,
-};
+use takt_proto::inference::{ModelConfig, ModelMetadataResponse, ModelRepositoryParameter, RepositoryIndexResponse};
 
 use crate::error::{ErrorKind, InferError};
 use crate::registry::index::IndexEntry;

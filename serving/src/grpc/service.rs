@@ -201,8 +201,9 @@ async fn run(
 
 async fn stream_response(core: &Core, message: ModelInferRequest, metadata: &MetadataMap) -> ModelStreamInferResponse {
     let id = message.id.clone();
-    let mark_final = message.parameters.get("triton_enable_empty_final_response").and_then(|found| found.parameter_choice.clone())
-        == Some(ParameterChoice::BoolParam(true));
+    let mark_final =
+        message.parameters.get("triton_enable_empty_final_response").and_then(|found| found.parameter_choice.clone())
+            == Some(ParameterChoice::BoolParam(true));
     match run(core, message, metadata).await {
         Ok((_, mut response)) => {
             if mark_final {

@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn integers_are_ranked_and_strings_are_refused() {
-        let int = NamedTensor { name: "n".into(), datatype: DataType::Int8, shape: vec![1, 2], data: vec![0xff, 1].into() };
+        let int =
+            NamedTensor { name: "n".into(), datatype: DataType::Int8, shape: vec![1, 2], data: vec![0xff, 1].into() };
         assert_eq!(texts(&top_k(&int, 1, &[], true).unwrap()), ["1.000000:1"]);
         assert!(as_f32(DataType::Bytes, b"").is_err());
     }

@@ -57,10 +57,7 @@ pub async fn infer(table: &ServedTable, request: &InferRequest) -> Result<InferR
             }
         }
     }
-    Err(InferError::new(
-        ErrorKind::Unavailable,
-        format!("model '{}' is being unloaded; try again", request.model),
-    ))
+    Err(InferError::new(ErrorKind::Unavailable, format!("model '{}' is being unloaded; try again", request.model)))
 }
 
 /// `None` when the version drains and took nothing.
@@ -116,9 +113,8 @@ async fn run_on(
 fn judge(version: &ServedVersion, outputs: &[takt_backend::OutputTensor]) -> Result<Vec<Judgement>, InferError> {
     let Some(judge) = &version.judge else { return Ok(Vec::new()) };
     let output = &outputs[judge.output];
-    let scores = classify::as_f32(output.datatype, &output.data).map_err(|error| {
-        InferError::new(ErrorKind::Internal, format!("decision of {}: {error}", version.id))
-    })?;
+    let scores = classify::as_f32(output.datatype, &output.data)
+        .map_err(|error| InferError::new(ErrorKind::Internal, format!("decision of {}: {error}", version.id)))?;
     let classes = output.shape.last().copied().unwrap_or(1).max(1);
     scores
         .chunks_exact(classes)

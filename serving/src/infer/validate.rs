@@ -148,7 +148,10 @@ fn check_tensor(version: &ServedVersion, spec: &TensorSpec, tensor: &InputTensor
     let shape: Vec<usize> =
         tensor.shape.iter().map(|&dim| usize::try_from(dim)).collect::<Result<_, _>>().map_err(|_| overflow())?;
     let size = spec.datatype.size().ok_or_else(|| {
-        InferError::invalid(format!("input '{}' of model '{}' takes strings, which are not served", spec.name, version.id.model))
+        InferError::invalid(format!(
+            "input '{}' of model '{}' takes strings, which are not served",
+            spec.name, version.id.model
+        ))
     })?;
     let bytes = shape.iter().try_fold(size, |total, &dim| total.checked_mul(dim)).ok_or_else(overflow)?;
     if bytes != tensor.data.len() {

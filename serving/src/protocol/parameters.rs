@@ -137,10 +137,7 @@ pub fn region<'a>(
 ///
 /// # Errors
 /// A parameter of the wrong type, or two that exclude each other.
-pub fn output_option(
-    name: String,
-    parameters: &[(&str, Parameter)],
-) -> Result<OutputOption, InferError> {
+pub fn output_option(name: String, parameters: &[(&str, Parameter)]) -> Result<OutputOption, InferError> {
     let region = region(&name, parameters.iter().cloned())?;
     let find = |key| parameters.iter().find(|(found, _)| *found == key).map(|(_, value)| value);
     let classification = match find("classification").map(|value| size("classification", value)).transpose()? {

@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn the_policy_chooses_among_what_may_serve() {
-        let standings = [(1, Standing::Eligible), (2, Standing::Eligible), (3, Standing::Quarantined), (4, Standing::Failed)];
+        let standings =
+            [(1, Standing::Eligible), (2, Standing::Eligible), (3, Standing::Quarantined), (4, Standing::Failed)];
         assert_eq!(decide(&standings, &[], |_| ()), [2]);
         assert_eq!(decide(&standings, &[], |situation| situation.policy = &VersionPolicy::All), [1, 2]);
     }

@@ -33,7 +33,9 @@ impl ImageRows {
     fn write(&self, encoded: &[u8], row: &mut [u8], scratch: &mut Scratch) -> Result<(), ImageError> {
         match self.datatype {
             DataType::Uint8 => self.preprocessor.preprocess::<u8>(encoded, row, scratch).map(|_| ()),
-            DataType::Int8 => self.preprocessor.preprocess::<i8>(encoded, bytemuck::cast_slice_mut(row), scratch).map(|_| ()),
+            DataType::Int8 => {
+                self.preprocessor.preprocess::<i8>(encoded, bytemuck::cast_slice_mut(row), scratch).map(|_| ())
+            }
             _ => self.preprocessor.preprocess::<f32>(encoded, bytemuck::cast_slice_mut(row), scratch).map(|_| ()),
         }
     }

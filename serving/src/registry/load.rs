@@ -107,7 +107,12 @@ impl Loader {
     ///
     /// # Errors
     /// The first stage that failed.
-    pub fn load(&self, model: &str, found: &FoundVersion, config: &Arc<ModelConfig>) -> Result<ServedVersion, LoadFailure> {
+    pub fn load(
+        &self,
+        model: &str,
+        found: &FoundVersion,
+        config: &Arc<ModelConfig>,
+    ) -> Result<ServedVersion, LoadFailure> {
         let begun = Instant::now();
         let dir = VersionDir::open(&found.dir).map_err(|error| LoadFailure::at(Stage::Digest)(error.to_string()))?;
         let verified = dir.verify().map_err(|error| LoadFailure::at(Stage::Digest)(error.to_string()))?;
@@ -168,9 +173,8 @@ impl Loader {
         config
             .agrees_with(dir.manifest(), dir.variants(), first.signature())
             .map_err(|faults| LoadFailure::at(Stage::Config)(faults.to_string()))?;
-        let batch = config
-            .batching(first.signature())
-            .map_err(|faults| LoadFailure::at(Stage::Config)(faults.to_string()))?;
+        let batch =
+            config.batching(first.signature()).map_err(|faults| LoadFailure::at(Stage::Config)(faults.to_string()))?;
         request.batch_sizes = batch_sizes(&batch);
         let meaning = Meaning::of(dir, config);
         let mut signature = config.client_signature(first.signature(), batch.max_batch_size);
@@ -224,7 +228,9 @@ impl Loader {
                 Ok(thread) => version.adopt(thread),
                 Err(error) => {
                     version.drain();
-                    return Err(LoadFailure::at(Stage::Threads)(format!("an instance thread can't be started: {error}")));
+                    return Err(LoadFailure::at(Stage::Threads)(format!(
+                        "an instance thread can't be started: {error}"
+                    )));
                 }
             }
         }
@@ -237,7 +243,10 @@ impl Loader {
         let fits = |names: &[String]| wanted.is_empty() || wanted.iter().any(|name| names.contains(name));
         let found = self.runtimes.backends.iter().find(|(_, names)| fits(names));
         found.map(|(backend, _)| Arc::clone(backend)).ok_or_else(|| {
-            LoadFailure::at(Stage::Variant)(format!("variant '{}' needs one of {wanted:?}; see 'takt doctor'", choice.variant.name))
+            LoadFailure::at(Stage::Variant)(format!(
+                "variant '{}' needs one of {wanted:?}; see 'takt doctor'",
+                choice.variant.name
+            ))
         })
     }
 

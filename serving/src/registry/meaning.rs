@@ -46,7 +46,8 @@ impl<'a> Meaning<'a> {
             let names: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
             format!("preprocess.input is '{}', but the model's inputs are {names:?}", preprocess.input)
         })?;
-        let preprocessor = Preprocessor::new(preprocess, self.config.limits.images).map_err(|error| error.to_string())?;
+        let preprocessor =
+            Preprocessor::new(preprocess, self.config.limits.images).map_err(|error| error.to_string())?;
         let datatype = signature.inputs[index].datatype;
         preprocessor.check_datatype(datatype).map_err(|error| error.to_string())?;
         let shape = preprocess.shape();

@@ -277,7 +277,8 @@ impl Owner {
         self.scan();
         let Some(state) = self.models.get_mut(&model) else {
             let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
-            let message = format!("failed to load '{model}', no such model in the repository (known: {})", known.join(", "));
+            let message =
+                format!("failed to load '{model}', no such model in the repository (known: {})", known.join(", "));
             let _ = done.send(Err(InferError::new(ErrorKind::NotFound, message)));
             return;
         };
@@ -398,7 +399,9 @@ impl Owner {
             let failed = state.failed.iter().next_back().filter(|(number, _)| Some(**number) == newest);
             match (failed, &state.found.config) {
                 (_, Err(faults)) => Some(faults.to_string()),
-                (Some((number, failed)), _) => Some(format!("version {number}: {} ({})", failed.reason, failed.stage.label())),
+                (Some((number, failed)), _) => {
+                    Some(format!("version {number}: {} ({})", failed.reason, failed.stage.label()))
+                }
                 (None, _) if wanted.is_empty() && state.found.versions.is_empty() => {
                     Some("it has no version; put a model.onnx into <model>/1/".to_owned())
                 }
@@ -408,10 +411,9 @@ impl Owner {
         let unloading = self.commands.get(name) == Some(&Command::Unload);
         for waiter in waiters {
             let outcome = match &failure {
-                Some(reason) if !unloading => Err(InferError::new(
-                    ErrorKind::Unavailable,
-                    format!("failed to load '{name}': {reason}"),
-                )),
+                Some(reason) if !unloading => {
+                    Err(InferError::new(ErrorKind::Unavailable, format!("failed to load '{name}': {reason}")))
+                }
                 _ => Ok(()),
             };
             let _ = waiter.send(outcome);
@@ -499,7 +501,9 @@ fn next_load(state: &ModelState, wanted: &BTreeSet<u64>, journal: &Journal) -> O
     state.config.as_ref()?;
     if state.loaded.is_empty() && !wanted.is_empty() {
         let good = journal.last_good(&state.found.name);
-        let good = good.and_then(|good| state.found.versions.iter().filter(stale).find(|version| version.number == good.current.version));
+        let good = good.and_then(|good| {
+            state.found.versions.iter().filter(stale).find(|version| version.number == good.current.version)
+        });
         if let Some(version) = good {
             return Some(version.clone());
         }
@@ -517,6 +521,8 @@ fn drain(drains: &mut Vec<(String, u64, JoinHandle<()>)>, model: &str, version: 
     });
     match thread {
         Ok(thread) => drains.push((model.to_owned(), number, thread)),
-        Err(error) => error!(%error, "no thread to wait for a draining version; it is freed when its last request ends"),
+        Err(error) => {
+            error!(%error, "no thread to wait for a draining version; it is freed when its last request ends")
+        }
     }
 }

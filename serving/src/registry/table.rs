@@ -53,8 +53,15 @@ impl ServedTable {
         let snapshot = self.current.load();
         let Some(entry) = snapshot.get(model) else {
             let known: Vec<&str> = snapshot.keys().map(AsRef::as_ref).collect();
-            let hint = if known.is_empty() { "no model is in the repository".into() } else { format!("known: {}", known.join(", ")) };
-            return Err(InferError::new(ErrorKind::NotFound, format!("Request for unknown model: '{model}' is not found ({hint})")));
+            let hint = if known.is_empty() {
+                "no model is in the repository".into()
+            } else {
+                format!("known: {}", known.join(", "))
+            };
+            return Err(InferError::new(
+                ErrorKind::NotFound,
+                format!("Request for unknown model: '{model}' is not found ({hint})"),
+            ));
         };
         match version {
             None => entry.versions.values().next_back().cloned().ok_or_else(|| {

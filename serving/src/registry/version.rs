@@ -86,7 +86,9 @@ impl ServedVersion {
     #[must_use]
     pub fn request_shape(&self, spec: &TensorSpec) -> Vec<i64> {
         let mut shape = spec.shape.clone();
-        if self.batches() && let Some(batch) = shape.first_mut() {
+        if self.batches()
+            && let Some(batch) = shape.first_mut()
+        {
             *batch = -1;
         }
         shape

@@ -36,11 +36,7 @@ pub(super) fn settle(max: &mut MaxBatch, batch: &mut BatchConfig) -> Vec<Problem
         sizes.sort_unstable();
         sizes.dedup();
     }
-    let largest_named = batch
-        .preferred_sizes
-        .last()
-        .max(batch.allowed_sizes.last())
-        .copied();
+    let largest_named = batch.preferred_sizes.last().max(batch.allowed_sizes.last()).copied();
     if let (MaxBatch::Auto, Some(size)) = (*max, largest_named) {
         *max = MaxBatch::Fixed(size);
     }
@@ -50,10 +46,7 @@ pub(super) fn settle(max: &mut MaxBatch, batch: &mut BatchConfig) -> Vec<Problem
     batch.max_batch_size = largest;
 
     let mut problems = Vec::new();
-    for (key, sizes) in [
-        (Key::PreferredSizes, &batch.preferred_sizes),
-        (Key::AllowedSizes, &batch.allowed_sizes),
-    ] {
+    for (key, sizes) in [(Key::PreferredSizes, &batch.preferred_sizes), (Key::AllowedSizes, &batch.allowed_sizes)] {
         if sizes.iter().any(|size| !(1..=largest).contains(size)) {
             problems.push(Problem {
                 key,
@@ -78,11 +71,7 @@ pub(super) fn settle(max: &mut MaxBatch, batch: &mut BatchConfig) -> Vec<Problem
 }
 
 fn priorities(batch: &BatchConfig) -> Option<Problem> {
-    let BatchConfig {
-        priority_levels,
-        default_priority,
-        ..
-    } = batch;
+    let BatchConfig { priority_levels, default_priority, .. } = batch;
     (!(1..=*priority_levels).contains(default_priority)).then(|| Problem {
         key: Key::DefaultPriority,
         found: default_priority.to_string(),
@@ -104,10 +93,7 @@ impl ModelConfig {
             MaxBatch::Fixed(size) if can_batch => size,
             MaxBatch::Fixed(size) => return Err(self.cannot_batch(size, signature).into()),
         };
-        Ok(BatchConfig {
-            max_batch_size,
-            ..self.batch.clone()
-        })
+        Ok(BatchConfig { max_batch_size, ..self.batch.clone() })
     }
 
     /// As Triton's auto-completion reads it: dims of the model's own rank leave no room for a batch dimension.
@@ -116,16 +102,9 @@ impl ModelConfig {
             let dims = declared.reshape.as_ref().unwrap_or(&declared.dims);
             spec.is_some_and(|spec| spec.shape.len() == dims.len())
         };
-        let mut inputs = self
-            .inputs
-            .iter()
-            .map(|tensor| (tensor, signature.input(&tensor.name)));
-        let mut outputs = self
-            .outputs
-            .iter()
-            .map(|tensor| (tensor, signature.output(&tensor.name)));
-        inputs.any(|(tensor, spec)| full(tensor, spec))
-            || outputs.any(|(tensor, spec)| full(tensor, spec))
+        let mut inputs = self.inputs.iter().map(|tensor| (tensor, signature.input(&tensor.name)));
+        let mut outputs = self.outputs.iter().map(|tensor| (tensor, signature.output(&tensor.name)));
+        inputs.any(|(tensor, spec)| full(tensor, spec)) || outputs.any(|(tensor, spec)| full(tensor, spec))
     }
 
     fn cannot_batch(&self, size: usize, signature: &Signature) -> ConfigFault {
@@ -159,17 +138,11 @@ mod tests {
             datatype: DataType::Fp32,
             shape: shape.to_vec(),
         };
-        Signature {
-            inputs: vec![tensor("x", &[batch, 3, 8, 8])],
-            outputs: vec![tensor("y", &[batch, 2])],
-        }
+        Signature { inputs: vec![tensor("x", &[batch, 3, 8, 8])], outputs: vec![tensor("y", &[batch, 2])] }
     }
 
     fn config(max_batch: MaxBatch) -> ModelConfig {
-        ModelConfig {
-            max_batch,
-            ..ModelConfig::new("m", Source::Toml("model.toml".into()))
-        }
+        ModelConfig { max_batch, ..ModelConfig::new("m", Source::Toml("model.toml".into())) }
     }
 
     fn largest(config: &ModelConfig, batch: i64) -> usize {
@@ -198,18 +171,13 @@ mod tests {
 
     #[test]
     fn batching_a_model_of_fixed_batch_is_refused_with_its_shapes() {
-        let faults = config(MaxBatch::Fixed(4))
-            .batching(&signature(1))
-            .unwrap_err();
+        let faults = config(MaxBatch::Fixed(4)).batching(&signature(1)).unwrap_err();
         insta::assert_snapshot!(faults, @"model.toml: max_batch_size: found 4, and in the model 'x' has shape [1, 3, 8, 8], 'y' has shape [1, 2], expected a free first dimension (-1) in every input and output of a model that batches; export the model with a dynamic batch dimension, or set max_batch_size = 0");
     }
 
     #[test]
     fn sizes_are_sorted_and_set_the_largest_batch() {
-        let mut batch = BatchConfig {
-            preferred_sizes: vec![8, 4, 4],
-            ..BatchConfig::default()
-        };
+        let mut batch = BatchConfig { preferred_sizes: vec![8, 4, 4], ..BatchConfig::default() };
         let mut max = MaxBatch::Auto;
         assert_eq!(settle(&mut max, &mut batch), []);
         assert_eq!((max, batch.max_batch_size), (MaxBatch::Fixed(8), 8));
@@ -226,9 +194,6 @@ mod tests {
         };
         let problems = settle(&mut MaxBatch::Fixed(16), &mut batch);
         let keys: Vec<Key> = problems.iter().map(|problem| problem.key).collect();
-        assert_eq!(
-            keys,
-            [Key::PreferredSizes, Key::AllowedSizes, Key::DefaultPriority]
-        );
+        assert_eq!(keys, [Key::PreferredSizes, Key::AllowedSizes, Key::DefaultPriority]);
     }
 }

@@ -179,10 +179,7 @@ impl Source {
 impl Default for Limits {
     /// 30 s per run.
     fn default() -> Self {
-        Self {
-            run_timeout: Duration::from_secs(30),
-            images: takt_image::Limits::default(),
-        }
+        Self { run_timeout: Duration::from_secs(30), images: takt_image::Limits::default() }
     }
 }
 
@@ -216,22 +213,13 @@ impl ModelConfig {
     /// Names of the classes of an output, for a version without manifest; empty where there are none.
     #[must_use]
     pub fn labels_of(&self, output: &str) -> &[String] {
-        let of_it =
-            |labels: &&OutputLabels| labels.output.as_deref().is_none_or(|name| name == output);
-        self.bare
-            .labels
-            .iter()
-            .find(of_it)
-            .map_or(&[], |labels| &labels.names)
+        let of_it = |labels: &&OutputLabels| labels.output.as_deref().is_none_or(|name| name == output);
+        self.bare.labels.iter().find(of_it).map_or(&[], |labels| &labels.names)
     }
 
     /// Key of a declared input or output, as its file writes it.
     pub(super) fn tensor_key(&self, side: Side, index: usize) -> String {
-        let many = if matches!(self.source, Source::Pbtxt(_)) {
-            ""
-        } else {
-            "s"
-        };
+        let many = if matches!(self.source, Source::Pbtxt(_)) { "" } else { "s" };
         match side {
             Side::Input => format!("input{many}[{index}]"),
             Side::Output => format!("output{many}[{index}]"),

@@ -56,10 +56,7 @@ impl Position {
     pub fn of(text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        Self { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
     }
 }
 
@@ -89,11 +86,7 @@ impl ConfigFaults {
     /// The faults, in the order of the file.
     pub fn none_of(mut faults: Vec<ConfigFault>) -> Result<(), Self> {
         faults.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(Self(faults))
-        }
+        if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
     }
 
     /// The faults, at least one.
@@ -131,11 +124,7 @@ impl fmt::Display for ConfigFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         place(f, &self.file, self.at, &self.key)?;
         write!(f, "found {}, expected {}", self.found, self.expected)?;
-        if self.fix.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "; {}", self.fix)
-        }
+        if self.fix.is_empty() { Ok(()) } else { write!(f, "; {}", self.fix) }
     }
 }
 
@@ -146,21 +135,12 @@ impl fmt::Display for ConfigWarning {
     }
 }
 
-fn place(
-    f: &mut fmt::Formatter<'_>,
-    file: &std::path::Path,
-    at: Option<Position>,
-    key: &str,
-) -> fmt::Result {
+fn place(f: &mut fmt::Formatter<'_>, file: &std::path::Path, at: Option<Position>, key: &str) -> fmt::Result {
     write!(f, "{}:", file.display())?;
     if let Some(Position { line, column }) = at {
         write!(f, "{line}:{column}:")?;
     }
-    if key.is_empty() {
-        f.write_str(" ")
-    } else {
-        write!(f, " {key}: ")
-    }
+    if key.is_empty() { f.write_str(" ") } else { write!(f, " {key}: ") }
 }
 
 /// Text of a file as messages quote it: one line, not too long.
@@ -174,10 +154,7 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// The one of `known` that `found` was most likely meant to be.
-pub(super) fn closest<'a>(
-    found: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn closest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const LIKE: f64 = 0.8;
     let close = |name: &&str| strsim::jaro_winkler(found, name);
     known

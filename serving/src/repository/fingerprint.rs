@@ -21,10 +21,7 @@ pub(super) struct Fingerprinter(Sha256);
 impl Fingerprinter {
     /// Takes in every file of a folder, not those of folders within, in the order of their names.
     pub(super) fn folder(&mut self, folder: &Path) -> io::Result<()> {
-        for (name, metadata) in entries(folder)?
-            .iter()
-            .filter(|(_, metadata)| !metadata.is_dir())
-        {
+        for (name, metadata) in entries(folder)?.iter().filter(|(_, metadata)| !metadata.is_dir()) {
             self.entry(name, metadata);
         }
         Ok(())
@@ -60,16 +57,9 @@ impl Fingerprinter {
     }
 
     fn entry(&mut self, name: &str, metadata: &fs::Metadata) {
-        let modified = metadata
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let modified = modified.map_or(0, |since| since.as_nanos());
-        self.part(&[
-            name.as_bytes(),
-            &metadata.len().to_le_bytes(),
-            &modified.to_le_bytes(),
-        ]);
+        self.part(&[name.as_bytes(), &metadata.len().to_le_bytes(), &modified.to_le_bytes()]);
     }
 
     /// Each part goes in with its length, so that no two lists of parts give the same bytes.
@@ -138,18 +128,12 @@ mod tests {
         let first = of(folder.path());
         assert_eq!(of(folder.path()), first);
 
-        fs::File::open(&file)
-            .unwrap()
-            .set_modified(SystemTime::now() + Duration::from_secs(1))
-            .unwrap();
+        fs::File::open(&file).unwrap().set_modified(SystemTime::now() + Duration::from_secs(1)).unwrap();
         let touched = of(folder.path());
         fs::write(folder.path().join("a"), "").unwrap();
         let added = of(folder.path());
         fs::rename(folder.path().join("a"), folder.path().join("b")).unwrap();
         let renamed = of(folder.path());
-        assert_eq!(
-            std::collections::BTreeSet::from([first, touched, added, renamed]).len(),
-            4
-        );
+        assert_eq!(std::collections::BTreeSet::from([first, touched, added, renamed]).len(), 4);
     }
 }

@@ -28,18 +28,11 @@ pub fn resident_bytes(
 ) -> Option<u64> {
     let mut input_bytes: u64 = 0;
     for spec in &signature.inputs {
-        input_bytes =
-            input_bytes.saturating_add(sample_bytes(spec, preprocess, max_batch_size > 0)?);
+        input_bytes = input_bytes.saturating_add(sample_bytes(spec, preprocess, max_batch_size > 0)?);
     }
-    let working = input_bytes
-        .saturating_mul(PER_INPUT_BYTE)
-        .saturating_mul(max_batch_size.max(1) as u64);
+    let working = input_bytes.saturating_mul(PER_INPUT_BYTE).saturating_mul(max_batch_size.max(1) as u64);
     let loaded = artefact_bytes.saturating_mul(TWICE_PER_ARTEFACT_BYTE) / 2;
-    Some(
-        loaded
-            .saturating_add(working)
-            .saturating_mul(instances as u64),
-    )
+    Some(loaded.saturating_add(working).saturating_mul(instances as u64))
 }
 
 /// Bytes of one sample of an input.
@@ -49,9 +42,7 @@ fn sample_bytes(spec: &TensorSpec, preprocess: Option<&Preprocess>, batches: boo
         return Some(preprocess.elements() as u64 * element);
     }
     let dims = spec.shape.iter().skip(usize::from(batches));
-    dims.into_iter().try_fold(element, |bytes, &dim| {
-        Some(bytes.saturating_mul(u64::try_from(dim).ok()?))
-    })
+    dims.into_iter().try_fold(element, |bytes, &dim| Some(bytes.saturating_mul(u64::try_from(dim).ok()?)))
 }
 
 #[cfg(test)]
@@ -64,11 +55,7 @@ mod tests {
 
     fn model(side: i64) -> Signature {
         Signature {
-            inputs: vec![TensorSpec {
-                name: "x".to_owned(),
-                datatype: DataType::Fp32,
-                shape: vec![-1, 3, side, side],
-            }],
+            inputs: vec![TensorSpec { name: "x".to_owned(), datatype: DataType::Fp32, shape: vec![-1, 3, side, side] }],
             outputs: Vec::new(),
         }
     }
@@ -84,18 +71,11 @@ mod tests {
             (12.2, 512, 8, 606.6),
         ];
         for (file, side, batch, measured) in measured {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a size of megabytes"
-            )]
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size of megabytes")]
             let bytes = resident_bytes((file * MIB) as u64, &model(side), None, batch, 1).unwrap();
             #[expect(clippy::cast_precision_loss, reason = "megabytes")]
             let predicted = (bytes + RUNTIME_BYTES) as f64 / MIB;
-            assert!(
-                (predicted / measured - 1.0).abs() < 0.2,
-                "{predicted} against {measured}"
-            );
+            assert!((predicted / measured - 1.0).abs() < 0.2, "{predicted} against {measured}");
         }
     }
 

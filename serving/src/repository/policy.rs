@@ -59,10 +59,7 @@ mod tests {
     #[test]
     fn latest_goes_by_number_not_by_text() {
         assert_eq!(select(&VersionPolicy::default()), [10]);
-        assert_eq!(
-            select(&VersionPolicy::Latest(NonZeroUsize::new(2).unwrap())),
-            [3, 10]
-        );
+        assert_eq!(select(&VersionPolicy::Latest(NonZeroUsize::new(2).unwrap())), [3, 10]);
     }
 
     #[test]

@@ -81,14 +81,8 @@ impl ScanError {
 /// # Errors
 /// The repository cannot be read at all. One model that cannot be read is a fault of that model.
 pub fn scan(root: &Path) -> Result<Scan, ScanError> {
-    let unreadable = |source| ScanError {
-        path: root.to_owned(),
-        source,
-    };
-    let mut found = Scan {
-        models: Vec::new(),
-        ignored: Vec::new(),
-    };
+    let unreadable = |source| ScanError { path: root.to_owned(), source };
+    let mut found = Scan { models: Vec::new(), ignored: Vec::new() };
     for (name, path) in children(root).map_err(unreadable)? {
         match model_folder(&name, &path) {
             Ok(()) => found.models.push(model(name, path)),
@@ -115,13 +109,7 @@ fn model_folder(name: &str, path: &Path) -> Result<(), Option<String>> {
 
 fn model(name: String, dir: PathBuf) -> FoundModel {
     let config = config(&name, &dir);
-    let mut model = FoundModel {
-        name,
-        dir,
-        config,
-        versions: Vec::new(),
-        ignored: Vec::new(),
-    };
+    let mut model = FoundModel { name, dir, config, versions: Vec::new(), ignored: Vec::new() };
     let children = match children(&model.dir) {
         Ok(children) => children,
         Err(error) => {
@@ -176,52 +164,29 @@ fn config(name: &str, dir: &Path) -> Result<ModelConfig, ConfigFaults> {
 }
 
 /// A child of a model's folder as a version; `Err(None)` where it is not worth a word.
-fn version(
-    name: &str,
-    path: &Path,
-    config_files: Fingerprint,
-) -> Result<FoundVersion, Option<String>> {
+fn version(name: &str, path: &Path, config_files: Fingerprint) -> Result<FoundVersion, Option<String>> {
     if name.starts_with('.') || !path.is_dir() {
         return Err(None);
     }
     let number = match name.parse::<u64>() {
         Ok(number) if number > 0 && number.to_string() == name => number,
         _ => {
-            return Err(Some(
-                "a version's folder is named by a whole number from 1, without leading zeros"
-                    .to_owned(),
-            ));
+            return Err(Some("a version's folder is named by a whole number from 1, without leading zeros".to_owned()));
         }
     };
     if !path.join(MODEL_FILE).is_file() && !path.join(Manifest::FILE).is_file() {
-        return Err(Some(format!(
-            "there is no {MODEL_FILE} and no {} in it (yet)",
-            Manifest::FILE
-        )));
+        return Err(Some(format!("there is no {MODEL_FILE} and no {} in it (yet)", Manifest::FILE)));
     }
     let mut files = Fingerprinter::default();
     files.include(config_files);
-    files
-        .folder(path)
-        .map_err(|error| Some(format!("cannot be read: {error}")))?;
-    Ok(FoundVersion {
-        number,
-        dir: path.to_owned(),
-        fingerprint: files.finish(),
-    })
+    files.folder(path).map_err(|error| Some(format!("cannot be read: {error}")))?;
+    Ok(FoundVersion { number, dir: path.to_owned(), fingerprint: files.finish() })
 }
 
 /// Names and paths of what is in a folder, by name.
 fn children(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let mut children = fs::read_dir(folder)?
-        .map(|entry| {
-            entry.map(|entry| {
-                (
-                    entry.file_name().to_string_lossy().into_owned(),
-                    entry.path(),
-                )
-            })
-        })
+        .map(|entry| entry.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path())))
         .collect::<io::Result<Vec<_>>>()?;
     children.sort();
     Ok(children)
@@ -238,11 +203,7 @@ mod tests {
     }
 
     fn numbers(model: &FoundModel) -> Vec<u64> {
-        model
-            .versions
-            .iter()
-            .map(|version| version.number)
-            .collect()
+        model.versions.iter().map(|version| version.number).collect()
     }
 
     #[test]
@@ -272,14 +233,7 @@ mod tests {
         let found = scan(root.path()).unwrap();
         assert_eq!(numbers(&found.models[0]), [5]);
         let names = |ignored: &[Ignored]| -> Vec<String> {
-            let name = |ignored: &Ignored| {
-                ignored
-                    .path
-                    .file_name()
-                    .unwrap()
-                    .to_string_lossy()
-                    .into_owned()
-            };
+            let name = |ignored: &Ignored| ignored.path.file_name().unwrap().to_string_lossy().into_owned();
             ignored.iter().map(name).collect()
         };
         assert_eq!(names(&found.models[0].ignored), ["0", "02", "1", "3.tmp"]);
@@ -306,14 +260,8 @@ mod tests {
         write(root.path(), "b/model.toml", "max_batch_size = 5");
         let found = scan(root.path()).unwrap();
         let config = |i: usize| found.models[i].config.as_ref().unwrap();
-        assert_eq!(
-            (config(0).batch.max_batch_size, config(0).warnings.len()),
-            (3, 0)
-        );
-        assert_eq!(
-            (config(1).batch.max_batch_size, config(1).warnings.len()),
-            (5, 1)
-        );
+        assert_eq!((config(0).batch.max_batch_size, config(0).warnings.len()), (3, 0));
+        assert_eq!((config(1).batch.max_batch_size, config(1).warnings.len()), (5, 1));
     }
 
     #[cfg(unix)]
@@ -331,11 +279,7 @@ mod tests {
         write(root.path(), "m/1/model.onnx", "a");
         write(root.path(), "m/2/model.onnx", "a");
         let prints = || -> Vec<Fingerprint> {
-            scan(root.path()).unwrap().models[0]
-                .versions
-                .iter()
-                .map(|version| version.fingerprint)
-                .collect()
+            scan(root.path()).unwrap().models[0].versions.iter().map(|version| version.fingerprint).collect()
         };
         let before = prints();
         write(root.path(), "m/2/model.onnx", "ab");

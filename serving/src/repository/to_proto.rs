@@ -24,9 +24,7 @@ use crate::batch::config::{BatchConfig, TimeoutAction};
 #[must_use]
 pub fn to_proto(config: &ModelConfig, signature: &Signature) -> inference::ModelConfig {
     // A model that serves agrees with its configuration; what is configured is the answer for one that does not.
-    let batch = &config
-        .batching(signature)
-        .unwrap_or_else(|_| config.batch.clone());
+    let batch = &config.batching(signature).unwrap_or_else(|_| config.batch.clone());
     let skip = usize::from(batch.max_batch_size > 0);
     inference::ModelConfig {
         name: config.name.clone(),
@@ -34,42 +32,28 @@ pub fn to_proto(config: &ModelConfig, signature: &Signature) -> inference::Model
         backend: BACKEND.to_owned(),
         version_policy: Some(version_policy(&config.version_policy)),
         max_batch_size: clamp(batch.max_batch_size),
-        input: signature
-            .inputs
-            .iter()
-            .map(|spec| input(spec, skip, &config.inputs))
-            .collect(),
-        output: signature
-            .outputs
-            .iter()
-            .map(|spec| output(spec, skip, &config.outputs))
-            .collect(),
+        input: signature.inputs.iter().map(|spec| input(spec, skip, &config.inputs)).collect(),
+        output: signature.outputs.iter().map(|spec| output(spec, skip, &config.outputs)).collect(),
         optimization: optimization(&config.providers),
         instance_group: vec![instance_group(config)],
         default_model_filename: MODEL_FILE.to_owned(),
         model_warmup: warmup(config, batch, signature, skip),
-        scheduling_choice: dynamic_batching(config.joining, batch)
-            .map(SchedulingChoice::DynamicBatching),
+        scheduling_choice: dynamic_batching(config.joining, batch).map(SchedulingChoice::DynamicBatching),
         ..inference::ModelConfig::default()
     }
 }
 
 fn version_policy(policy: &VersionPolicy) -> inference::ModelVersionPolicy {
     let choice = match policy {
-        VersionPolicy::Latest(count) => PolicyChoice::Latest(Latest {
-            num_versions: u32::try_from(count.get()).unwrap_or(u32::MAX),
-        }),
+        VersionPolicy::Latest(count) => {
+            PolicyChoice::Latest(Latest { num_versions: u32::try_from(count.get()).unwrap_or(u32::MAX) })
+        }
         VersionPolicy::All => PolicyChoice::All(All {}),
         VersionPolicy::Specific(versions) => PolicyChoice::Specific(Specific {
-            versions: versions
-                .iter()
-                .map(|&version| i64::try_from(version).unwrap_or(i64::MAX))
-                .collect(),
+            versions: versions.iter().map(|&version| i64::try_from(version).unwrap_or(i64::MAX)).collect(),
         }),
     };
-    inference::ModelVersionPolicy {
-        policy_choice: Some(choice),
-    }
+    inference::ModelVersionPolicy { policy_choice: Some(choice) }
 }
 
 fn input(spec: &TensorSpec, skip: usize, declared: &[DeclaredTensor]) -> inference::ModelInput {
@@ -96,10 +80,7 @@ fn dims(spec: &TensorSpec, skip: usize) -> Vec<i64> {
     spec.shape.iter().skip(skip).copied().collect()
 }
 
-fn reshape(
-    spec: &TensorSpec,
-    declared: &[DeclaredTensor],
-) -> Option<inference::ModelTensorReshape> {
+fn reshape(spec: &TensorSpec, declared: &[DeclaredTensor]) -> Option<inference::ModelTensorReshape> {
     let declared = declared.iter().find(|tensor| tensor.name == spec.name)?;
     let shape = declared.reshape.clone()?;
     Some(inference::ModelTensorReshape { shape })
@@ -131,19 +112,12 @@ fn instance_group(config: &ModelConfig) -> inference::ModelInstanceGroup {
         Provider::Cuda(cuda) => Some(cuda.device),
         Provider::Cpu(_) | Provider::Other(_) => None,
     });
-    let kind = if device.is_some() {
-        Kind::Gpu
-    } else {
-        Kind::Cpu
-    };
+    let kind = if device.is_some() { Kind::Gpu } else { Kind::Cpu };
     inference::ModelInstanceGroup {
         name: format!("{}_0", config.name),
         kind: kind.into(),
         count: clamp(config.instances.get()),
-        gpus: device
-            .and_then(|device| i32::try_from(device).ok())
-            .into_iter()
-            .collect(),
+        gpus: device.and_then(|device| i32::try_from(device).ok()).into_iter().collect(),
         ..inference::ModelInstanceGroup::default()
     }
 }
@@ -161,9 +135,7 @@ fn warmup(
         let zeros = inference::model_warmup::Input {
             data_type: datatype(spec.datatype).into(),
             dims: dims(spec, skip),
-            input_data_type: Some(inference::model_warmup::input::InputDataType::ZeroData(
-                true,
-            )),
+            input_data_type: Some(inference::model_warmup::input::InputDataType::ZeroData(true)),
         };
         (spec.name.clone(), zeros)
     };
@@ -176,31 +148,16 @@ fn warmup(
     }]
 }
 
-fn dynamic_batching(
-    joining: Joining,
-    batch: &BatchConfig,
-) -> Option<inference::ModelDynamicBatching> {
+fn dynamic_batching(joining: Joining, batch: &BatchConfig) -> Option<inference::ModelDynamicBatching> {
     if joining == Joining::Never || batch.max_batch_size < 2 {
         return None;
     }
     let prioritised = batch.priority_levels > 1;
     Some(inference::ModelDynamicBatching {
-        preferred_batch_size: batch
-            .preferred_sizes
-            .iter()
-            .map(|&size| clamp(size))
-            .collect(),
+        preferred_batch_size: batch.preferred_sizes.iter().map(|&size| clamp(size)).collect(),
         max_queue_delay_microseconds: microseconds(batch.max_delay),
-        priority_levels: if prioritised {
-            batch.priority_levels.into()
-        } else {
-            0
-        },
-        default_priority_level: if prioritised {
-            batch.default_priority.into()
-        } else {
-            0
-        },
+        priority_levels: if prioritised { batch.priority_levels.into() } else { 0 },
+        default_priority_level: if prioritised { batch.default_priority.into() } else { 0 },
         default_queue_policy: Some(queue_policy(batch)),
         ..inference::ModelDynamicBatching::default()
     })
@@ -262,10 +219,7 @@ mod tests {
             datatype: DataType::Fp32,
             shape: shape.to_vec(),
         };
-        Signature {
-            inputs: vec![tensor("x", &[-1, 3, 64, 64])],
-            outputs: vec![tensor("y", &[-1, 2])],
-        }
+        Signature { inputs: vec![tensor("x", &[-1, 3, 64, 64])], outputs: vec![tensor("y", &[-1, 2])] }
     }
 
     fn answer(config: &ModelConfig) -> inference::ModelConfig {
@@ -277,14 +231,8 @@ mod tests {
     #[test]
     fn dims_leave_out_the_batch_dimension_only_where_the_model_batches() {
         let config = |text| toml::parse("m", Path::new("model.toml"), text).unwrap();
-        assert_eq!(
-            answer(&config("max_batch_size = 4")).input[0].dims,
-            [3, 64, 64]
-        );
-        assert_eq!(
-            answer(&config("max_batch_size = 0")).input[0].dims,
-            [-1, 3, 64, 64]
-        );
+        assert_eq!(answer(&config("max_batch_size = 4")).input[0].dims, [3, 64, 64]);
+        assert_eq!(answer(&config("max_batch_size = 0")).input[0].dims, [-1, 3, 64, 64]);
     }
 
     #[test]

@@ -73,10 +73,7 @@ impl Watcher {
     /// Watches the repository at `root` and looks at it every `poll` even if nothing was heard; see
     /// [`Watcher::with_options`].
     pub fn start(root: &Path, poll: Duration, on_change: impl FnMut() + Send + 'static) -> Self {
-        let options = WatchOptions {
-            poll: Some(poll),
-            ..WatchOptions::default()
-        };
+        let options = WatchOptions { poll: Some(poll), ..WatchOptions::default() };
         Self::with_options(root, options, on_change)
     }
 
@@ -84,24 +81,12 @@ impl Watcher {
     ///
     /// Where the operating system does not tell of changes, there is one warning in the log and polling goes on; where
     /// not even a thread can be had, one error, and nothing is watched.
-    pub fn with_options(
-        root: &Path,
-        options: WatchOptions,
-        on_change: impl FnMut() + Send + 'static,
-    ) -> Self {
+    pub fn with_options(root: &Path, options: WatchOptions, on_change: impl FnMut() + Send + 'static) -> Self {
         // Two slots: one change that was not looked at yet says as much as many; the other is for the end.
         let (signals, receiver) = sync_channel(2);
-        let watching = Watching {
-            root: root.to_owned(),
-            signals: receiver,
-            on_change,
-            reported: tree(root),
-            options,
-        };
+        let watching = Watching { root: root.to_owned(), signals: receiver, on_change, reported: tree(root), options };
         let heard = signals.clone();
-        let thread = Builder::new()
-            .name("takt-watch".to_owned())
-            .spawn(move || watching.run(heard));
+        let thread = Builder::new().name("takt-watch".to_owned()).spawn(move || watching.run(heard));
         let thread = thread.inspect_err(|error| {
             tracing::error!(
                 repository = %root.display(),
@@ -109,10 +94,7 @@ impl Watcher {
                 "the model repository is not watched: new versions load only when asked for"
             );
         });
-        Self {
-            signals,
-            thread: thread.ok(),
-        }
+        Self { signals, thread: thread.ok() }
     }
 }
 
@@ -124,9 +106,7 @@ impl Drop for Watcher {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!(
-                "the thread that watches the model repository had panicked; changes were not seen"
-            );
+            tracing::error!("the thread that watches the model repository had panicked; changes were not seen");
         }
     }
 }
@@ -189,10 +169,7 @@ impl<F: FnMut()> Watching<F> {
     fn next(&self) -> Result<Signal, RecvTimeoutError> {
         match self.options.poll {
             Some(interval) => self.signals.recv_timeout(interval),
-            None => self
-                .signals
-                .recv()
-                .map_err(|_| RecvTimeoutError::Disconnected),
+            None => self.signals.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
 
@@ -302,10 +279,7 @@ mod tests {
     fn a_repository_that_appears_later_is_seen() {
         let parent = tempfile::tempdir().unwrap();
         let root = parent.path().join("models");
-        let (_watch, changes) = watch(
-            &root,
-            options(Notifications::On, Some(Duration::from_millis(20))),
-        );
+        let (_watch, changes) = watch(&root, options(Notifications::On, Some(Duration::from_millis(20))));
         version(&root, 1);
         changes.recv_timeout(SOON).unwrap();
     }

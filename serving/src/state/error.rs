@@ -82,34 +82,23 @@ impl StateError {
     /// For `map_err`: attaches what was done and to what.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(
-        || "a process that has not said its id".to_owned(),
-        |pid| format!("process {pid}"),
-    )
+    pid.map_or_else(|| "a process that has not said its id".to_owned(), |pid| format!("process {pid}"))
 }
 
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "give this user write access, or choose another --state-dir"
-        }
+        io::ErrorKind::PermissionDenied => "give this user write access, or choose another --state-dir",
         io::ErrorKind::ReadOnlyFilesystem => "choose a --state-dir on a writable file system",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             "a file is in the way: move it, or choose another --state-dir"
         }
-        io::ErrorKind::Unsupported => {
-            "this file system has no locks: choose a --state-dir on a local one"
-        }
+        io::ErrorKind::Unsupported => "this file system has no locks: choose a --state-dir on a local one",
         _ => "check the disk and the permissions, or choose another --state-dir",
     }
 }

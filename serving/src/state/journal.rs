@@ -39,14 +39,8 @@ impl Journal {
     /// Reads the journal of a state directory. See [`super::StateDir::journal`].
     pub(super) fn open(dir: &Path) -> Result<Self, StateError> {
         let (ledger, recovery) = journal_file::load(dir)?;
-        let inner = Inner {
-            dir: dir.to_owned(),
-            recovery,
-            ledger: Mutex::new(ledger),
-        };
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        let inner = Inner { dir: dir.to_owned(), recovery, ledger: Mutex::new(ledger) };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Whether the journal was there and readable when it was opened.
@@ -72,12 +66,7 @@ impl Journal {
     ///
     /// # Errors
     /// The journal cannot be written; the version is quarantined for the life of this process all the same.
-    pub fn quarantine(
-        &self,
-        version: &VersionId,
-        reason: &str,
-        at: UnixMillis,
-    ) -> Result<(), StateError> {
+    pub fn quarantine(&self, version: &VersionId, reason: &str, at: UnixMillis) -> Result<(), StateError> {
         let mut ledger = self.ledger();
         if !ledger.quarantine(version, reason, at) {
             return Ok(());
@@ -112,11 +101,7 @@ impl Journal {
     /// The journal cannot be written.
     pub fn set_last_good(&self, version: &VersionId, at: UnixMillis) -> Result<(), StateError> {
         let mut ledger = self.ledger();
-        if ledger.set_last_good(version, at) {
-            self.store(&ledger)
-        } else {
-            Ok(())
-        }
+        if ledger.set_last_good(version, at) { self.store(&ledger) } else { Ok(()) }
     }
 
     /// Forgets that a version served well, because its files are gone: it is nothing to fall back to.
@@ -125,23 +110,14 @@ impl Journal {
     /// The journal cannot be written.
     pub fn forget_good(&self, digest: &str) -> Result<(), StateError> {
         let mut ledger = self.ledger();
-        if ledger.forget_good(digest) {
-            self.store(&ledger)
-        } else {
-            Ok(())
-        }
+        if ledger.forget_good(digest) { self.store(&ledger) } else { Ok(()) }
     }
 
     /// Records, on disk before it returns, that something dangerous is about to be done with a version.
     ///
     /// # Errors
     /// The journal cannot be written; then it must not be done.
-    pub fn open_intent(
-        &self,
-        kind: IntentKind,
-        version: &VersionId,
-        at: UnixMillis,
-    ) -> Result<Intent, StateError> {
+    pub fn open_intent(&self, kind: IntentKind, version: &VersionId, at: UnixMillis) -> Result<Intent, StateError> {
         let mut ledger = self.ledger();
         let id = ledger.open_intent(kind, version, at, boot::id());
         if let Err(error) = self.store(&ledger) {
@@ -149,11 +125,7 @@ impl Journal {
             return Err(error);
         }
         drop(ledger);
-        Ok(Intent {
-            journal: self.clone(),
-            id,
-            open: true,
-        })
+        Ok(Intent { journal: self.clone(), id, open: true })
     }
 
     /// The intents that are open, also those of a process that died.
@@ -201,11 +173,7 @@ impl Journal {
 
     fn close(&self, id: u64, also: impl FnOnce(&mut Ledger, &VersionId)) -> Result<(), StateError> {
         let mut ledger = self.ledger();
-        let Some(version) = ledger
-            .intents
-            .iter()
-            .find(|intent| intent.id == id)
-            .map(|intent| intent.version.clone())
+        let Some(version) = ledger.intents.iter().find(|intent| intent.id == id).map(|intent| intent.version.clone())
         else {
             return Ok(());
         };
@@ -216,10 +184,7 @@ impl Journal {
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         // No change to the ledger can panic half-way in a way that matters: every state of it is a valid one.
-        self.inner
-            .ledger
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.inner.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn store(&self, ledger: &Ledger) -> Result<(), StateError> {
@@ -274,11 +239,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_000_000);
 
     fn version(n: u64) -> VersionId {
-        VersionId {
-            model: "m".into(),
-            version: n,
-            digest: format!("d{n}"),
-        }
+        VersionId { model: "m".into(), version: n, digest: format!("d{n}") }
     }
 
     fn open(dir: &Path) -> Journal {
@@ -292,11 +253,7 @@ mod tests {
         assert_eq!(journal.recovery(), &Recovery::Fresh);
         journal.set_last_good(&version(1), NOW).unwrap();
         journal.quarantine(&version(2), "bad", NOW).unwrap();
-        std::mem::forget(
-            journal
-                .open_intent(IntentKind::Load, &version(3), NOW)
-                .unwrap(),
-        );
+        std::mem::forget(journal.open_intent(IntentKind::Load, &version(3), NOW).unwrap());
 
         let journal = open(dir.path());
         assert_eq!(journal.recovery(), &Recovery::Intact);
@@ -310,15 +267,9 @@ mod tests {
     fn an_intent_is_open_while_it_lives_and_closed_by_whatever_ends_it() {
         let dir = tempfile::tempdir().unwrap();
         let journal = open(dir.path());
-        let dropped = journal
-            .open_intent(IntentKind::Load, &version(1), NOW)
-            .unwrap();
-        let closed = journal
-            .open_intent(IntentKind::Weight, &version(2), NOW)
-            .unwrap();
-        let good = journal
-            .open_intent(IntentKind::Load, &version(3), NOW)
-            .unwrap();
+        let dropped = journal.open_intent(IntentKind::Load, &version(1), NOW).unwrap();
+        let closed = journal.open_intent(IntentKind::Weight, &version(2), NOW).unwrap();
+        let good = journal.open_intent(IntentKind::Load, &version(3), NOW).unwrap();
         assert_eq!(open(dir.path()).open_intents().len(), 3);
         drop(dropped);
         closed.close().unwrap();
@@ -331,17 +282,9 @@ mod tests {
     #[test]
     fn intents_of_a_dead_process_are_not_confused_with_new_ones() {
         let dir = tempfile::tempdir().unwrap();
-        std::mem::forget(
-            open(dir.path())
-                .open_intent(IntentKind::Load, &version(1), NOW)
-                .unwrap(),
-        );
+        std::mem::forget(open(dir.path()).open_intent(IntentKind::Load, &version(1), NOW).unwrap());
         let journal = open(dir.path());
-        journal
-            .open_intent(IntentKind::Load, &version(2), NOW)
-            .unwrap()
-            .close()
-            .unwrap();
+        journal.open_intent(IntentKind::Load, &version(2), NOW).unwrap().close().unwrap();
         assert_eq!(journal.open_intents()[0].version, version(1));
         journal.abandon_intents().unwrap();
         assert!(open(dir.path()).open_intents().is_empty());
@@ -351,23 +294,14 @@ mod tests {
     fn corrupt_newest_journal_falls_back_without_forgetting_the_quarantine() {
         for damage in [&b""[..], b"{\"quarantined\": [", b"\0\0\0\0", b"[1, 2]"] {
             let dir = tempfile::tempdir().unwrap();
-            open(dir.path())
-                .quarantine(&version(2), "bad", NOW)
-                .unwrap();
+            open(dir.path()).quarantine(&version(2), "bad", NOW).unwrap();
             fs::write(dir.path().join("journal.json"), damage).unwrap();
             let journal = open(dir.path());
             assert_eq!(journal.recovery(), &Recovery::Previous);
             assert!(journal.is_quarantined("d2"));
             let aside = fs::read_dir(dir.path())
                 .unwrap()
-                .filter(|entry| {
-                    entry
-                        .as_ref()
-                        .unwrap()
-                        .file_name()
-                        .to_string_lossy()
-                        .starts_with("journal.corrupt-")
-                })
+                .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("journal.corrupt-"))
                 .count();
             assert_eq!(aside, 1);
             journal.set_last_good(&version(1), NOW).unwrap();
@@ -378,9 +312,7 @@ mod tests {
     #[test]
     fn a_missing_newest_journal_falls_back() {
         let dir = tempfile::tempdir().unwrap();
-        open(dir.path())
-            .quarantine(&version(2), "bad", NOW)
-            .unwrap();
+        open(dir.path()).quarantine(&version(2), "bad", NOW).unwrap();
         fs::remove_file(dir.path().join("journal.json")).unwrap();
         let journal = open(dir.path());
         assert_eq!(journal.recovery(), &Recovery::Previous);
@@ -423,9 +355,7 @@ mod tests {
         fs::create_dir(&dir).unwrap();
         let journal = open(&dir);
         fs::remove_dir(&dir).unwrap();
-        let error = journal
-            .open_intent(IntentKind::Load, &version(1), NOW)
-            .unwrap_err();
+        let error = journal.open_intent(IntentKind::Load, &version(1), NOW).unwrap_err();
         assert!(error.to_string().contains("journal.json"), "{error}");
         assert!(journal.open_intents().is_empty());
         assert!(journal.quarantine(&version(2), "bad", NOW).is_err());
@@ -436,10 +366,7 @@ mod tests {
     fn the_journal_is_private() {
         let dir = tempfile::tempdir().unwrap();
         open(dir.path()).set_last_good(&version(1), NOW).unwrap();
-        let mode = fs::metadata(dir.path().join("journal.json"))
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = fs::metadata(dir.path().join("journal.json")).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0);
     }
 }

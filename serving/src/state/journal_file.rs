@@ -40,14 +40,10 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), StateE
         .mode(0o600)
         .open(&temporary)
         .map_err(StateError::io("create", &temporary))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(StateError::io("write", &temporary))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(StateError::io("write", &temporary))?;
     let path = dir.join(name);
     fs::rename(&temporary, &path).map_err(StateError::io("replace", &path))?;
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(StateError::io("sync the directory", dir))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StateError::io("sync the directory", dir))
 }
 
 /// Writes the ledger as the newest journal; what was the newest becomes the previous one.

@@ -107,9 +107,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn quarantine_of(&self, digest: &str) -> Option<&Quarantined> {
-        self.quarantined
-            .iter()
-            .find(|entry| entry.id.digest == digest)
+        self.quarantined.iter().find(|entry| entry.id.digest == digest)
     }
 
     /// Returns whether anything changed; a digest already there keeps its first reason.
@@ -119,11 +117,7 @@ impl Ledger {
         }
         self.forget_good(&id.digest);
         self.strikes.remove(&id.digest);
-        self.quarantined.push(Quarantined {
-            id: id.clone(),
-            reason: cut(reason),
-            at,
-        });
+        self.quarantined.push(Quarantined { id: id.clone(), reason: cut(reason), at });
         while self.quarantined.len() > MAX_QUARANTINED {
             let oldest = self.quarantined.remove(0);
             tracing::warn!(version = %oldest.id, limit = MAX_QUARANTINED, "quarantine is full: the oldest entry is dropped");
@@ -132,10 +126,7 @@ impl Ledger {
     }
 
     pub(super) fn release(&mut self, digest: &str) -> Option<Quarantined> {
-        let index = self
-            .quarantined
-            .iter()
-            .position(|entry| entry.id.digest == digest)?;
+        let index = self.quarantined.iter().position(|entry| entry.id.digest == digest)?;
         self.strikes.remove(digest);
         Some(self.quarantined.remove(index))
     }
@@ -146,11 +137,7 @@ impl Ledger {
             tracing::warn!(version = %id, "a quarantined version cannot be the last good one");
             return false;
         }
-        let good = GoodVersion {
-            version: id.version,
-            digest: id.digest.clone(),
-            at,
-        };
+        let good = GoodVersion { version: id.version, digest: id.digest.clone(), at };
         match self.last_good.get_mut(&id.model) {
             Some(last) if last.current.digest == id.digest => {
                 let moved = last.current.version != id.version;
@@ -162,13 +149,7 @@ impl Ledger {
                 true
             }
             None => {
-                self.last_good.insert(
-                    id.model.clone(),
-                    LastGood {
-                        current: good,
-                        earlier: None,
-                    },
-                );
+                self.last_good.insert(id.model.clone(), LastGood { current: good, earlier: None });
                 true
             }
         }
@@ -178,11 +159,7 @@ impl Ledger {
     pub(super) fn forget_good(&mut self, digest: &str) -> bool {
         let mut changed = false;
         self.last_good.retain(|_, last| {
-            if last
-                .earlier
-                .as_ref()
-                .is_some_and(|good| good.digest == digest)
-            {
+            if last.earlier.as_ref().is_some_and(|good| good.digest == digest) {
                 last.earlier = None;
                 changed = true;
             }
@@ -201,22 +178,10 @@ impl Ledger {
         changed
     }
 
-    pub(super) fn open_intent(
-        &mut self,
-        kind: IntentKind,
-        version: &VersionId,
-        at: UnixMillis,
-        boot: &str,
-    ) -> u64 {
+    pub(super) fn open_intent(&mut self, kind: IntentKind, version: &VersionId, at: UnixMillis, boot: &str) -> u64 {
         let id = self.next_intent;
         self.next_intent += 1;
-        self.intents.push(IntentRecord {
-            id,
-            kind,
-            version: version.clone(),
-            at,
-            boot: boot.to_owned(),
-        });
+        self.intents.push(IntentRecord { id, kind, version: version.clone(), at, boot: boot.to_owned() });
         id
     }
 
@@ -229,10 +194,7 @@ impl Ledger {
 
     fn strike(&mut self, digest: &str, cause: &str, at: UnixMillis) {
         let strikes = self.strikes.entry(digest.to_owned()).or_default();
-        strikes.push(Strike {
-            at,
-            cause: cut(cause),
-        });
+        strikes.push(Strike { at, cause: cut(cause) });
         let excess = strikes.len().saturating_sub(STRIKES_TO_QUARANTINE);
         strikes.drain(..excess);
         self.strikes.retain(|_, strikes| {
@@ -241,11 +203,8 @@ impl Ledger {
         });
         while self.strikes.len() > MAX_STRUCK {
             let newest = |strikes: &Vec<Strike>| strikes.last().map(|strike| strike.at);
-            let stalest = self
-                .strikes
-                .iter()
-                .min_by_key(|(_, strikes)| newest(strikes))
-                .map(|(digest, _)| digest.clone());
+            let stalest =
+                self.strikes.iter().min_by_key(|(_, strikes)| newest(strikes)).map(|(digest, _)| digest.clone());
             stalest.and_then(|digest| self.strikes.remove(&digest));
         }
     }
@@ -268,10 +227,7 @@ impl Ledger {
 }
 
 fn cut(text: &str) -> String {
-    let end = (0..=MAX_TEXT.min(text.len()))
-        .rev()
-        .find(|&end| text.is_char_boundary(end))
-        .unwrap_or(0);
+    let end = (0..=MAX_TEXT.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
     text[..end].to_owned()
 }
 
@@ -280,11 +236,7 @@ mod tests {
     use super::*;
 
     fn version(n: u64) -> VersionId {
-        VersionId {
-            model: "m".into(),
-            version: n,
-            digest: format!("d{n}"),
-        }
+        VersionId { model: "m".into(), version: n, digest: format!("d{n}") }
     }
 
     fn at(seconds: u64) -> UnixMillis {
@@ -369,9 +321,6 @@ mod tests {
         ledger.strike("d2", "signal 9", at(5));
         let text = serde_json::to_string(&ledger).unwrap();
         assert_eq!(serde_json::from_str::<Ledger>(&text).unwrap(), ledger);
-        assert_eq!(
-            serde_json::from_str::<Ledger>("{}").unwrap(),
-            Ledger::default()
-        );
+        assert_eq!(serde_json::from_str::<Ledger>("{}").unwrap(), Ledger::default());
     }
 }

@@ -77,10 +77,7 @@ impl StateDir {
             Access::Worker => Self::serve(path)?,
         };
         check_schema(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            _lock: lock,
-        })
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// Where it is.
@@ -133,29 +130,20 @@ impl StateDir {
         let lock = match PidLock::attempt(&path.join("lock"))? {
             Attempt::Held(lock) => lock,
             Attempt::Taken(pid) => {
-                return Err(StateError::Locked {
-                    path: path.to_owned(),
-                    pid,
-                });
+                return Err(StateError::Locked { path: path.to_owned(), pid });
             }
         };
         // A worker whose supervisor was killed drains for a while and may still write the journal.
         match PidLock::attempt(&path.join("worker.lock"))? {
             Attempt::Held(_) => Ok(lock),
-            Attempt::Taken(pid) => Err(StateError::WorkerAlive {
-                path: path.to_owned(),
-                pid,
-            }),
+            Attempt::Taken(pid) => Err(StateError::WorkerAlive { path: path.to_owned(), pid }),
         }
     }
 
     fn serve(path: &Path) -> Result<PidLock, StateError> {
         match PidLock::attempt(&path.join("worker.lock"))? {
             Attempt::Held(lock) => Ok(lock),
-            Attempt::Taken(pid) => Err(StateError::Locked {
-                path: path.to_owned(),
-                pid,
-            }),
+            Attempt::Taken(pid) => Err(StateError::Locked { path: path.to_owned(), pid }),
         }
     }
 }
@@ -177,19 +165,11 @@ fn check_schema(dir: &Path) -> Result<(), StateError> {
     };
     match serde_json::from_slice::<SchemaFile>(&text) {
         Ok(SchemaFile { schema: SCHEMA }) => Ok(()),
-        Ok(SchemaFile { schema: found }) if found > SCHEMA => Err(StateError::NewerSchema {
-            path,
-            found,
-            supported: SCHEMA,
-        }),
-        Ok(SchemaFile { schema: found }) => Err(StateError::BadSchema {
-            path,
-            reason: format!("schema {found}"),
-        }),
-        Err(error) => Err(StateError::BadSchema {
-            path,
-            reason: error.to_string(),
-        }),
+        Ok(SchemaFile { schema: found }) if found > SCHEMA => {
+            Err(StateError::NewerSchema { path, found, supported: SCHEMA })
+        }
+        Ok(SchemaFile { schema: found }) => Err(StateError::BadSchema { path, reason: format!("schema {found}") }),
+        Err(error) => Err(StateError::BadSchema { path, reason: error.to_string() }),
     }
 }
 
@@ -208,14 +188,8 @@ mod tests {
     fn opening_creates_a_private_directory_with_its_schema() {
         let (_parent, path) = scratch();
         let dir = StateDir::open(&path, Access::Owner).unwrap();
-        assert_eq!(
-            fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777,
-            0o700
-        );
-        assert_eq!(
-            fs::read_to_string(path.join("schema.json")).unwrap(),
-            "{\"schema\": 1}\n"
-        );
+        assert_eq!(fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::read_to_string(path.join("schema.json")).unwrap(), "{\"schema\": 1}\n");
         drop(dir);
         StateDir::open(&path, Access::Owner).unwrap();
     }
@@ -226,14 +200,8 @@ mod tests {
         let _first = StateDir::open(&path, Access::Owner).unwrap();
         let error = StateDir::open(&path, Access::Owner).unwrap_err();
         let pid = std::process::id();
-        assert!(
-            matches!(error, StateError::Locked { pid: Some(p), .. } if p == pid),
-            "{error}"
-        );
-        assert!(
-            error.to_string().contains(&format!("process {pid}")),
-            "{error}"
-        );
+        assert!(matches!(error, StateError::Locked { pid: Some(p), .. } if p == pid), "{error}");
+        assert!(error.to_string().contains(&format!("process {pid}")), "{error}");
     }
 
     #[test]
@@ -241,15 +209,9 @@ mod tests {
         let (_parent, path) = scratch();
         let owner = StateDir::open(&path, Access::Owner).unwrap();
         let worker = StateDir::open(&path, Access::Worker).unwrap();
-        assert_eq!(
-            StateDir::open(&path, Access::Worker).unwrap_err().kind(),
-            "locked"
-        );
+        assert_eq!(StateDir::open(&path, Access::Worker).unwrap_err().kind(), "locked");
         drop(owner);
-        assert_eq!(
-            StateDir::open(&path, Access::Owner).unwrap_err().kind(),
-            "worker_alive"
-        );
+        assert_eq!(StateDir::open(&path, Access::Owner).unwrap_err().kind(), "worker_alive");
         drop(worker);
         StateDir::open(&path, Access::Owner).unwrap();
     }
@@ -258,17 +220,10 @@ mod tests {
     fn newer_schema_is_refused_with_both_numbers() {
         let (_parent, path) = scratch();
         fs::create_dir_all(&path).unwrap();
-        fs::write(
-            path.join("schema.json"),
-            "{\"schema\": 2, \"unknown\": true}",
-        )
-        .unwrap();
+        fs::write(path.join("schema.json"), "{\"schema\": 2, \"unknown\": true}").unwrap();
         let error = StateDir::open(&path, Access::Owner).unwrap_err();
         assert_eq!(error.kind(), "newer_schema");
-        assert!(
-            error.to_string().contains("schema 2") && error.to_string().contains("schema 1"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("schema 2") && error.to_string().contains("schema 1"), "{error}");
     }
 
     #[test]
@@ -287,12 +242,7 @@ mod tests {
         let (_parent, path) = scratch();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "").unwrap();
-        let error = StateDir::open(&path, Access::Owner)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("state") && error.contains("--state-dir"),
-            "{error}"
-        );
+        let error = StateDir::open(&path, Access::Owner).unwrap_err().to_string();
+        assert!(error.contains("state") && error.contains("--state-dir"), "{error}");
     }
 }

@@ -91,18 +91,9 @@ impl RunningTable {
         header[..8].copy_from_slice(MAGIC);
         header[8] = length(boot);
         header[9..9 + boot.len()].copy_from_slice(boot);
-        file.set_len(0)
-            .and_then(|()| file.write_all_at(&header, 0))
-            .map_err(StateError::io("write", path))?;
-        let shared = Shared {
-            file,
-            path: path.to_owned(),
-            taken: Mutex::default(),
-            failed: AtomicBool::new(false),
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        file.set_len(0).and_then(|()| file.write_all_at(&header, 0)).map_err(StateError::io("write", path))?;
+        let shared = Shared { file, path: path.to_owned(), taken: Mutex::default(), failed: AtomicBool::new(false) };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// A slot for one instance thread.
@@ -110,46 +101,25 @@ impl RunningTable {
     /// # Errors
     /// The file cannot grow.
     pub fn claim(&self) -> Result<RunningSlot, StateError> {
-        let mut taken = self
-            .shared
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let index = taken.iter().position(|taken| !taken).unwrap_or(taken.len());
         let line = [0; SLOT];
         // Reserves the space now, so that no run finds the disk full.
-        self.shared
-            .file
-            .write_all_at(&line, offset(index))
-            .map_err(StateError::io("write", &self.shared.path))?;
+        self.shared.file.write_all_at(&line, offset(index)).map_err(StateError::io("write", &self.shared.path))?;
         match taken.get_mut(index) {
             Some(free) => *free = true,
             None => taken.push(true),
         }
-        Ok(RunningSlot {
-            shared: Arc::clone(&self.shared),
-            index,
-            line,
-        })
+        Ok(RunningSlot { shared: Arc::clone(&self.shared), index, line })
     }
 
     /// Marks every run of a version as hung: the watchdog's last word before it ends the process.
     pub fn mark_hung(&self, model: &str, version: u64) {
-        let slots = self
-            .shared
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len();
+        let slots = self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner).len();
         for index in 0..slots {
             let mut line = [0; SLOT];
-            if self
-                .shared
-                .file
-                .read_exact_at(&mut line, offset(index))
-                .is_ok()
-                && decode(&line)
-                    .is_some_and(|run| run.version.model == model && run.version.version == version)
+            if self.shared.file.read_exact_at(&mut line, offset(index)).is_ok()
+                && decode(&line).is_some_and(|run| run.version.model == model && run.version.version == version)
             {
                 self.shared.write(index, &[HUNG]);
             }
@@ -162,10 +132,7 @@ impl RunningTable {
     /// # Errors
     /// The file exists but cannot be read.
     pub fn read(path: &Path) -> Result<Vec<Running>, StateError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-            .open(path);
+        let file = OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path);
         let file = match file {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -211,11 +178,7 @@ impl RunningSlot {
 impl Drop for RunningSlot {
     fn drop(&mut self) {
         self.end();
-        let mut taken = self
-            .shared
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(taken) = taken.get_mut(self.index) {
             *taken = false;
         }
@@ -244,38 +207,25 @@ impl Drop for Shared {
 /// Where the table of a state directory lives: the places to try, best first.
 pub(super) fn locations(state_dir: &Path) -> [PathBuf; 2] {
     let mut hash = DefaultHasher::new();
-    fs::canonicalize(state_dir)
-        .unwrap_or_else(|_| state_dir.to_owned())
-        .hash(&mut hash);
+    fs::canonicalize(state_dir).unwrap_or_else(|_| state_dir.to_owned()).hash(&mut hash);
     let in_memory = Path::new("/dev/shm").join(format!("takt-running-{:016x}", hash.finish()));
     [in_memory, state_dir.join("running")]
 }
 
 /// In a directory that everybody may write to, a file of that name may be somebody else's.
 fn owned_by_us(file: &File, path: &Path) -> Result<(), StateError> {
-    let owner = file
-        .metadata()
-        .map_err(StateError::io("inspect", path))?
-        .uid();
+    let owner = file.metadata().map_err(StateError::io("inspect", path))?.uid();
     if owner == rustix::process::geteuid().as_raw() {
         return Ok(());
     }
-    let name = path
-        .file_name()
-        .unwrap_or(OsStr::new("it"))
-        .to_string_lossy();
+    let name = path.file_name().unwrap_or(OsStr::new("it")).to_string_lossy();
     let reason = format!("{name} belongs to user {owner}");
-    Err(StateError::io("use", path)(io::Error::new(
-        io::ErrorKind::PermissionDenied,
-        reason,
-    )))
+    Err(StateError::io("use", path)(io::Error::new(io::ErrorKind::PermissionDenied, reason)))
 }
 
 fn of_this_boot(header: &[u8; SLOT]) -> bool {
     let boot = boot::id().as_bytes();
-    header.starts_with(MAGIC)
-        && usize::from(header[8]) == boot.len()
-        && header[9..].starts_with(boot)
+    header.starts_with(MAGIC) && usize::from(header[8]) == boot.len() && header[9..].starts_with(boot)
 }
 
 fn decode(line: &[u8; SLOT]) -> Option<Running> {
@@ -285,20 +235,12 @@ fn decode(line: &[u8; SLOT]) -> Option<Running> {
     let model_end = NAMES + usize::from(line[1]);
     let digest_end = model_end + usize::from(line[2]);
     let version = VersionId {
-        model: std::str::from_utf8(line.get(NAMES..model_end)?)
-            .ok()?
-            .to_owned(),
+        model: std::str::from_utf8(line.get(NAMES..model_end)?).ok()?.to_owned(),
         version: u64::from_le_bytes(line[8..16].try_into().ok()?),
-        digest: std::str::from_utf8(line.get(model_end..digest_end)?)
-            .ok()?
-            .to_owned(),
+        digest: std::str::from_utf8(line.get(model_end..digest_end)?).ok()?.to_owned(),
     };
     let since = UnixMillis(u64::from_le_bytes(line[16..NAMES].try_into().ok()?));
-    Some(Running {
-        version,
-        since,
-        hung: line[0] == HUNG,
-    })
+    Some(Running { version, since, hung: line[0] == HUNG })
 }
 
 fn offset(index: usize) -> u64 {
@@ -320,11 +262,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn version(n: u64) -> VersionId {
-        VersionId {
-            model: format!("model-{n}"),
-            version: n,
-            digest: "ab".repeat(32),
-        }
+        VersionId { model: format!("model-{n}"), version: n, digest: "ab".repeat(32) }
     }
 
     fn scratch() -> (tempfile::TempDir, PathBuf) {
@@ -353,11 +291,7 @@ mod tests {
         let (_dir, path) = scratch();
         let table = RunningTable::create(&path).unwrap();
         let mut slot = table.claim().unwrap();
-        slot.begin(&VersionId {
-            model: "x".repeat(255),
-            version: u64::MAX,
-            digest: "f".repeat(64),
-        });
+        slot.begin(&VersionId { model: "x".repeat(255), version: u64::MAX, digest: "f".repeat(64) });
         slot.begin(&version(3));
         assert_eq!(RunningTable::read(&path).unwrap()[0].version, version(3));
     }
@@ -385,11 +319,8 @@ mod tests {
         one.begin(&version(1));
         two.begin(&version(2));
         table.mark_hung("model-2", 2);
-        let hung: Vec<_> = RunningTable::read(&path)
-            .unwrap()
-            .into_iter()
-            .map(|run| (run.version.version, run.hung))
-            .collect();
+        let hung: Vec<_> =
+            RunningTable::read(&path).unwrap().into_iter().map(|run| (run.version.version, run.hung)).collect();
         assert_eq!(hung, [(1, false), (2, true)]);
     }
 

@@ -35,11 +35,7 @@ pub fn settle_death(
 ///
 /// # Errors
 /// As for [`settle_death`].
-pub fn settle_leftovers(
-    dir: &StateDir,
-    journal: &Journal,
-    now: UnixMillis,
-) -> Result<Vec<Action>, StateError> {
+pub fn settle_leftovers(dir: &StateDir, journal: &Journal, now: UnixMillis) -> Result<Vec<Action>, StateError> {
     let intents = journal.open_intents();
     let running = dir.running()?;
     let same_boot = !running.is_empty() || intents.iter().any(|intent| intent.boot == boot::id());
@@ -69,11 +65,7 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_000_000);
 
     fn version(n: u64) -> VersionId {
-        VersionId {
-            model: "m".into(),
-            version: n,
-            digest: format!("d{n}"),
-        }
+        VersionId { model: "m".into(), version: n, digest: format!("d{n}") }
     }
 
     /// A life that ends in the middle of what it was doing.
@@ -87,11 +79,7 @@ mod tests {
             std::mem::forget((table, slot));
         }
         if let Some(n) = loading {
-            std::mem::forget(
-                journal
-                    .open_intent(IntentKind::Load, &version(n), NOW)
-                    .unwrap(),
-            );
+            std::mem::forget(journal.open_intent(IntentKind::Load, &version(n), NOW).unwrap());
         }
     }
 
@@ -99,34 +87,19 @@ mod tests {
     fn a_candidate_that_ran_at_the_death_is_quarantined_on_disk_and_judged_once() {
         let parent = tempfile::tempdir().unwrap();
         let owner = StateDir::open(parent.path(), Access::Owner).unwrap();
-        owner
-            .journal()
-            .unwrap()
-            .set_last_good(&version(1), NOW)
-            .unwrap();
+        owner.journal().unwrap().set_last_good(&version(1), NOW).unwrap();
         die(parent.path(), Some(2), None);
-        let actions =
-            settle_death(&owner, &owner.journal().unwrap(), Death::Signal(6), NOW).unwrap();
-        assert!(
-            matches!(&actions[..], [Action::Quarantine { version: v, .. }] if *v == version(2))
-        );
+        let actions = settle_death(&owner, &owner.journal().unwrap(), Death::Signal(6), NOW).unwrap();
+        assert!(matches!(&actions[..], [Action::Quarantine { version: v, .. }] if *v == version(2)));
         assert!(owner.journal().unwrap().is_quarantined("d2"));
-        assert!(
-            settle_death(&owner, &owner.journal().unwrap(), Death::Signal(6), NOW)
-                .unwrap()
-                .is_empty()
-        );
+        assert!(settle_death(&owner, &owner.journal().unwrap(), Death::Signal(6), NOW).unwrap().is_empty());
     }
 
     #[test]
     fn a_server_killed_in_the_middle_of_a_load_comes_back_with_the_last_good_version() {
         let parent = tempfile::tempdir().unwrap();
         let owner = StateDir::open(parent.path(), Access::Owner).unwrap();
-        owner
-            .journal()
-            .unwrap()
-            .set_last_good(&version(1), NOW)
-            .unwrap();
+        owner.journal().unwrap().set_last_good(&version(1), NOW).unwrap();
         drop(owner);
         die(parent.path(), Some(1), Some(2));
 
@@ -149,11 +122,7 @@ mod tests {
         let owner = StateDir::open(parent.path(), Access::Owner).unwrap();
         let journal = owner.journal().unwrap();
         let actions = settle_leftovers(&owner, &journal, NOW).unwrap();
-        assert!(
-            actions
-                .iter()
-                .any(|action| matches!(action, Action::Strike { .. }))
-        );
+        assert!(actions.iter().any(|action| matches!(action, Action::Strike { .. })));
         assert!(!journal.is_quarantined("d2"));
     }
 }

@@ -113,48 +113,24 @@ pub fn judge_death(evidence: &Evidence<'_>, now: UnixMillis) -> Vec<Action> {
             actions.push(sentence(evidence, suspect, now));
         }
     }
-    actions.extend(
-        evidence
-            .intents
-            .iter()
-            .map(|intent| Action::CloseIntent { id: intent.id }),
-    );
+    actions.extend(evidence.intents.iter().map(|intent| Action::CloseIntent { id: intent.id }));
     actions
 }
 
 /// The most suspicious first; a version that was loading is not also looked at as running.
 fn suspects<'a>(evidence: &Evidence<'a>) -> Vec<Suspect<'a>> {
-    let loading = evidence.intents.iter().map(|intent| Suspect {
-        version: &intent.version,
-        doing: Doing::Loading,
-    });
-    let running = evidence.running.iter().map(|run| Suspect {
-        version: &run.version,
-        doing: Doing::Running,
-    });
+    let loading = evidence.intents.iter().map(|intent| Suspect { version: &intent.version, doing: Doing::Loading });
+    let running = evidence.running.iter().map(|run| Suspect { version: &run.version, doing: Doing::Running });
     match evidence.death {
         Death::Requested | Death::Exit(0) => return Vec::new(),
         // What ran before a restart of the machine is not known.
         Death::Reboot => return loading.collect(),
         Death::Watchdog => {
-            let is_loading = |digest: &str| {
-                evidence
-                    .intents
-                    .iter()
-                    .any(|intent| intent.version.digest == digest)
-            };
-            let hung = evidence
-                .running
-                .iter()
-                .filter(|run| run.hung)
-                .map(|run| Suspect {
-                    version: &run.version,
-                    doing: if is_loading(&run.version.digest) {
-                        Doing::Loading
-                    } else {
-                        Doing::Hanging
-                    },
-                });
+            let is_loading = |digest: &str| evidence.intents.iter().any(|intent| intent.version.digest == digest);
+            let hung = evidence.running.iter().filter(|run| run.hung).map(|run| Suspect {
+                version: &run.version,
+                doing: if is_loading(&run.version.digest) { Doing::Loading } else { Doing::Hanging },
+            });
             let hung: Vec<_> = hung.collect();
             if !hung.is_empty() {
                 return hung;
@@ -162,23 +138,16 @@ fn suspects<'a>(evidence: &Evidence<'a>) -> Vec<Suspect<'a>> {
         }
         Death::Signal(_) | Death::Exit(_) | Death::Unwitnessed => {}
     }
-    let on_trial = running
-        .clone()
-        .filter(|suspect| evidence.is_superseded(suspect.version));
+    let on_trial = running.clone().filter(|suspect| evidence.is_superseded(suspect.version));
     let strong: Vec<_> = loading.chain(on_trial).collect();
-    if strong.is_empty() {
-        running.collect()
-    } else {
-        strong
-    }
+    if strong.is_empty() { running.collect() } else { strong }
 }
 
 fn sentence(evidence: &Evidence<'_>, suspect: Suspect<'_>, now: UnixMillis) -> Action {
     let version = suspect.version.clone();
     let cause = format!("{} while it was {}", evidence.death, suspect.doing);
     let has_alternative = evidence.has_other_good(&version);
-    let repeated =
-        evidence.strikes_within_window(&version.digest, now) + 1 >= STRIKES_TO_QUARANTINE;
+    let repeated = evidence.strikes_within_window(&version.digest, now) + 1 >= STRIKES_TO_QUARANTINE;
     let quarantine = match suspect.doing {
         Doing::Loading if !evidence.is_last_good(&version) => match evidence.death {
             Death::Reboot => repeated,
@@ -189,51 +158,30 @@ fn sentence(evidence: &Evidence<'_>, suspect: Suspect<'_>, now: UnixMillis) -> A
             evidence.is_superseded(&version) || (repeated && has_alternative)
         }
     };
-    if quarantine {
-        Action::Quarantine {
-            version,
-            reason: cause,
-        }
-    } else {
-        Action::Strike { version, cause }
-    }
+    if quarantine { Action::Quarantine { version, reason: cause } } else { Action::Strike { version, cause } }
 }
 
 impl Evidence<'_> {
     fn is_last_good(&self, version: &VersionId) -> bool {
-        self.last_good
-            .get(&version.model)
-            .is_some_and(|good| good.current.digest == version.digest)
+        self.last_good.get(&version.model).is_some_and(|good| good.current.digest == version.digest)
     }
 
     /// Another version is the model's last good one.
     fn is_superseded(&self, version: &VersionId) -> bool {
-        self.last_good
-            .get(&version.model)
-            .is_some_and(|good| good.current.digest != version.digest)
+        self.last_good.get(&version.model).is_some_and(|good| good.current.digest != version.digest)
     }
 
     /// A good version remains if this one is taken away.
     fn has_other_good(&self, version: &VersionId) -> bool {
         self.last_good.get(&version.model).is_some_and(|good| {
             good.current.digest != version.digest
-                || good
-                    .earlier
-                    .as_ref()
-                    .is_some_and(|earlier| earlier.digest != version.digest)
+                || good.earlier.as_ref().is_some_and(|earlier| earlier.digest != version.digest)
         })
     }
 
     fn strikes_within_window(&self, digest: &str, now: UnixMillis) -> usize {
-        let strikes = self
-            .strikes
-            .get(digest)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        strikes
-            .iter()
-            .filter(|strike| now.since(strike.at) <= STRIKE_WINDOW)
-            .count()
+        let strikes = self.strikes.get(digest).map(Vec::as_slice).unwrap_or_default();
+        strikes.iter().filter(|strike| now.since(strike.at) <= STRIKE_WINDOW).count()
     }
 }
 

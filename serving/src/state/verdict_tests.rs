@@ -3,19 +3,10 @@ use crate::state::ledger::{GoodVersion, IntentKind, Ledger};
 use proptest::prelude::*;
 
 const NOW: UnixMillis = UnixMillis(100_000_000);
-const FAULTS: [Death; 4] = [
-    Death::Signal(6),
-    Death::Signal(9),
-    Death::Exit(1),
-    Death::Watchdog,
-];
+const FAULTS: [Death; 4] = [Death::Signal(6), Death::Signal(9), Death::Exit(1), Death::Watchdog];
 
 fn version(model: &str, n: u64) -> VersionId {
-    VersionId {
-        model: model.into(),
-        version: n,
-        digest: format!("{model}-{n}"),
-    }
+    VersionId { model: model.into(), version: n, digest: format!("{model}-{n}") }
 }
 
 /// A case under construction.
@@ -32,26 +23,17 @@ impl Case {
     }
 
     fn loading(mut self, model: &str, n: u64) -> Self {
-        self.ledger
-            .open_intent(IntentKind::Load, &version(model, n), NOW, "boot");
+        self.ledger.open_intent(IntentKind::Load, &version(model, n), NOW, "boot");
         self
     }
 
     fn running(mut self, model: &str, n: u64) -> Self {
-        self.running.push(Running {
-            version: version(model, n),
-            since: NOW,
-            hung: false,
-        });
+        self.running.push(Running { version: version(model, n), since: NOW, hung: false });
         self
     }
 
     fn hanging(mut self, model: &str, n: u64) -> Self {
-        self.running.push(Running {
-            version: version(model, n),
-            since: NOW,
-            hung: true,
-        });
+        self.running.push(Running { version: version(model, n), since: NOW, hung: true });
         self
     }
 
@@ -107,11 +89,7 @@ fn later(seconds: u64) -> UnixMillis {
 fn a_version_that_was_being_loaded_is_quarantined_and_its_intent_closed() {
     for death in FAULTS.into_iter().chain([Death::Unwitnessed]) {
         let mut case = Case::default().good("m", 1).loading("m", 2);
-        assert_eq!(
-            case.die(death, NOW),
-            (vec!["m-2".into()], none()),
-            "{death:?}"
-        );
+        assert_eq!(case.die(death, NOW), (vec!["m-2".into()], none()), "{death:?}");
         assert!(case.ledger.intents.is_empty());
     }
 }
@@ -119,11 +97,7 @@ fn a_version_that_was_being_loaded_is_quarantined_and_its_intent_closed() {
 #[test]
 fn the_first_version_of_a_model_is_quarantined_if_loading_it_is_seen_to_kill() {
     for death in FAULTS {
-        assert_eq!(
-            Case::default().loading("m", 1).die(death, NOW).0,
-            ["m-1"],
-            "{death:?}"
-        );
+        assert_eq!(Case::default().loading("m", 1).die(death, NOW).0, ["m-1"], "{death:?}");
     }
 }
 
@@ -133,17 +107,9 @@ fn the_first_load_of_a_model_survives_two_deaths_that_nobody_saw() {
         let mut case = Case::default();
         for n in 0..2 {
             case = case.loading("m", 1);
-            assert_eq!(
-                case.die(death, later(n)),
-                (none(), vec!["m-1".into()]),
-                "{death:?}"
-            );
+            assert_eq!(case.die(death, later(n)), (none(), vec!["m-1".into()]), "{death:?}");
         }
-        assert_eq!(
-            case.loading("m", 1).die(death, later(2)).0,
-            ["m-1"],
-            "{death:?}"
-        );
+        assert_eq!(case.loading("m", 1).die(death, later(2)).0, ["m-1"], "{death:?}");
     }
 }
 
@@ -155,76 +121,37 @@ fn a_power_cut_during_a_load_is_only_a_strike_even_with_an_alternative() {
 
 #[test]
 fn what_ran_before_a_restart_of_the_machine_is_not_judged() {
-    assert!(
-        Case::default()
-            .good("m", 1)
-            .running("m", 2)
-            .judge(Death::Reboot, NOW)
-            .is_empty()
-    );
+    assert!(Case::default().good("m", 1).running("m", 2).judge(Death::Reboot, NOW).is_empty());
 }
 
 #[test]
 fn a_running_candidate_is_quarantined_at_the_first_death() {
     for death in FAULTS.into_iter().chain([Death::Unwitnessed]) {
-        assert_eq!(
-            Case::default()
-                .good("m", 1)
-                .running("m", 2)
-                .die(death, NOW)
-                .0,
-            ["m-2"],
-            "{death:?}"
-        );
+        assert_eq!(Case::default().good("m", 1).running("m", 2).die(death, NOW).0, ["m-2"], "{death:?}");
     }
 }
 
 #[test]
 fn bystanders_of_a_stronger_suspect_get_no_strike() {
-    let mut beside_candidate = Case::default()
-        .good("m", 1)
-        .good("n", 1)
-        .running("m", 1)
-        .running("n", 1)
-        .running("m", 2);
-    assert_eq!(
-        beside_candidate.die(Death::Signal(6), NOW),
-        (vec!["m-2".into()], none())
-    );
+    let mut beside_candidate =
+        Case::default().good("m", 1).good("n", 1).running("m", 1).running("n", 1).running("m", 2);
+    assert_eq!(beside_candidate.die(Death::Signal(6), NOW), (vec!["m-2".into()], none()));
     let mut beside_load = Case::default().good("m", 1).running("m", 1).loading("n", 1);
-    assert_eq!(
-        beside_load.die(Death::Signal(6), NOW),
-        (vec!["n-1".into()], none())
-    );
-    let mut beside_hang = Case::default()
-        .good("m", 1)
-        .good("n", 1)
-        .running("m", 2)
-        .loading("m", 3)
-        .hanging("n", 2);
-    assert_eq!(
-        beside_hang.die(Death::Watchdog, NOW),
-        (vec!["n-2".into()], none())
-    );
+    assert_eq!(beside_load.die(Death::Signal(6), NOW), (vec!["n-1".into()], none()));
+    let mut beside_hang = Case::default().good("m", 1).good("n", 1).running("m", 2).loading("m", 3).hanging("n", 2);
+    assert_eq!(beside_hang.die(Death::Watchdog, NOW), (vec!["n-2".into()], none()));
     assert!(beside_hang.ledger.intents.is_empty());
 }
 
 #[test]
 fn a_version_that_hangs_while_it_is_warmed_is_quarantined_as_loading() {
-    let actions = Case::default()
-        .loading("m", 1)
-        .hanging("m", 1)
-        .judge(Death::Watchdog, NOW);
+    let actions = Case::default().loading("m", 1).hanging("m", 1).judge(Death::Watchdog, NOW);
     assert_eq!(quarantined(&actions), ["m-1"]);
 }
 
 #[test]
 fn the_mark_of_a_hang_counts_only_if_the_watchdog_ended_the_process() {
-    let mut case = Case::default()
-        .good("m", 1)
-        .good("n", 1)
-        .hanging("m", 2)
-        .running("n", 2);
+    let mut case = Case::default().good("m", 1).good("n", 1).hanging("m", 2).running("n", 2);
     assert_eq!(case.die(Death::Signal(11), NOW).0, ["m-2", "n-2"]);
 }
 
@@ -232,10 +159,7 @@ fn the_mark_of_a_hang_counts_only_if_the_watchdog_ended_the_process() {
 fn the_only_good_version_gets_strikes_and_is_never_quarantined() {
     let mut case = Case::default().good("m", 1).running("m", 1);
     for n in 0..10 {
-        assert_eq!(
-            case.die(Death::Signal(6), later(n)),
-            (none(), vec!["m-1".into()])
-        );
+        assert_eq!(case.die(Death::Signal(6), later(n)), (none(), vec!["m-1".into()]));
     }
     let mut while_loading = Case::default().good("m", 1);
     for n in 0..10 {
@@ -248,10 +172,7 @@ fn the_only_good_version_gets_strikes_and_is_never_quarantined() {
 fn a_version_that_was_never_good_and_is_alone_gets_strikes_while_it_runs() {
     let mut case = Case::default().running("m", 1);
     for n in 0..10 {
-        assert_eq!(
-            case.die(Death::Signal(6), later(n)),
-            (none(), vec!["m-1".into()])
-        );
+        assert_eq!(case.die(Death::Signal(6), later(n)), (none(), vec!["m-1".into()]));
     }
 }
 
@@ -268,11 +189,7 @@ fn the_third_strike_in_ten_minutes_returns_to_the_earlier_good_version() {
 fn strikes_older_than_ten_minutes_do_not_count() {
     let mut case = Case::default().good("m", 1).good("m", 2).running("m", 2);
     for n in 0..20 {
-        assert_eq!(
-            case.die(Death::Signal(6), later(n * 301)).0,
-            none(),
-            "death {n}"
-        );
+        assert_eq!(case.die(Death::Signal(6), later(n * 301)).0, none(), "death {n}");
     }
 }
 
@@ -286,11 +203,7 @@ fn a_clock_set_back_keeps_strikes_alive() {
 
 #[test]
 fn several_instances_of_a_version_count_once() {
-    let actions = Case::default()
-        .good("m", 1)
-        .running("m", 1)
-        .running("m", 1)
-        .judge(Death::Signal(6), NOW);
+    let actions = Case::default().good("m", 1).running("m", 1).running("m", 1).judge(Death::Signal(6), NOW);
     assert_eq!(struck(&actions), ["m-1"]);
 }
 
@@ -305,10 +218,7 @@ fn an_orderly_end_blames_nobody_and_closes_what_was_open() {
 
 #[test]
 fn the_reason_says_how_it_died_and_what_it_did() {
-    let actions = Case::default()
-        .good("m", 1)
-        .running("m", 2)
-        .judge(Death::Signal(6), NOW);
+    let actions = Case::default().good("m", 1).running("m", 2).judge(Death::Signal(6), NOW);
     assert!(matches!(&actions[0], Action::Quarantine { reason, .. }
         if reason == "the process was killed by signal 6 while it was running"));
 }

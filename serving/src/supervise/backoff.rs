@@ -42,10 +42,7 @@ mod tests {
 
     #[test]
     fn the_first_death_is_answered_at_once_and_a_crash_loop_ever_later_up_to_five_seconds() {
-        assert_eq!(
-            waits(&[0; 9]),
-            [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]
-        );
+        assert_eq!(waits(&[0; 9]), [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
         assert_eq!(waits(&[3600, 1]), [0, 100]);
     }
 

@@ -21,9 +21,7 @@ pub enum SuperviseError {
         address: SocketAddr,
     },
     /// Two of our own listeners want the same place.
-    #[error(
-        "{first} and {second} both want to listen on {address}: choose another --{second}-port"
-    )]
+    #[error("{first} and {second} both want to listen on {address}: choose another --{second}-port")]
     SameAddress {
         /// One listener.
         first: String,
@@ -43,9 +41,7 @@ pub enum SuperviseError {
         source: io::Error,
     },
     /// The worker's program cannot be run.
-    #[error(
-        "cannot start the worker {program}: {source}; check that the file exists and may be executed"
-    )]
+    #[error("cannot start the worker {program}: {source}; check that the file exists and may be executed")]
     Spawn {
         /// The program.
         program: String,
@@ -53,9 +49,7 @@ pub enum SuperviseError {
         source: io::Error,
     },
     /// The supervisor lacks something of the system.
-    #[error(
-        "cannot {action}: {source}; the system may be out of processes or file descriptors (see `ulimit -a`)"
-    )]
+    #[error("cannot {action}: {source}; the system may be out of processes or file descriptors (see `ulimit -a`)")]
     System {
         /// What failed.
         action: &'static str,

@@ -56,8 +56,7 @@ impl Inherited {
         if env::var_os(WORKER_VARIABLE).is_none() {
             return Ok(None);
         }
-        let names = env::var("LISTEN_FDNAMES")
-            .map_err(|error| broken(format!("LISTEN_FDNAMES: {error}")))?;
+        let names = env::var("LISTEN_FDNAMES").map_err(|error| broken(format!("LISTEN_FDNAMES: {error}")))?;
         let mut fds = ListenFd::from_env();
         let mut listeners = Listeners::default();
         let mut link = None;
@@ -71,10 +70,7 @@ impl Inherited {
         }
         let missing = || broken(format!("{LINK_NAME} is not among the inherited sockets"));
         let stream = link.ok_or_else(missing)?;
-        Ok(Some(Self {
-            listeners,
-            link: WorkerLink { stream },
-        }))
+        Ok(Some(Self { listeners, link: WorkerLink { stream } }))
     }
 }
 
@@ -105,18 +101,12 @@ impl WorkerLink {
             .spawn(move || {
                 wait_for_end(&reader);
                 if !ended.load(Ordering::Acquire) {
-                    tracing::error!(
-                        "the supervisor is gone: draining, so that the ports become free"
-                    );
+                    tracing::error!("the supervisor is gone: draining, so that the ports become free");
                     callback();
                 }
             })
             .map_err(failed())?;
-        Ok(SupervisorWatch {
-            stream,
-            dropped,
-            thread: Some(thread),
-        })
+        Ok(SupervisorWatch { stream, dropped, thread: Some(thread) })
     }
 }
 
@@ -164,10 +154,7 @@ fn taken<T>(result: io::Result<Option<T>>, name: &str) -> Result<T, SuperviseErr
 }
 
 fn broken(found: String) -> SuperviseError {
-    SuperviseError::Inheritance {
-        variable: WORKER_VARIABLE,
-        found,
-    }
+    SuperviseError::Inheritance { variable: WORKER_VARIABLE, found }
 }
 
 #[cfg(test)]
@@ -208,9 +195,7 @@ mod tests {
     fn the_worker_is_told_when_its_supervisor_is_gone() {
         let (supervisor, worker) = pair();
         let (told, is_told) = mpsc::channel();
-        let _watch = worker
-            .on_supervisor_gone(move || told.send(()).unwrap())
-            .unwrap();
+        let _watch = worker.on_supervisor_gone(move || told.send(()).unwrap()).unwrap();
         assert!(is_told.recv_timeout(Duration::from_millis(20)).is_err());
         drop(supervisor);
         is_told.recv_timeout(SOON).unwrap();
@@ -221,11 +206,7 @@ mod tests {
     fn dropping_the_watch_ends_it_in_silence() {
         let (_supervisor, worker) = pair();
         let (told, is_told) = mpsc::channel::<()>();
-        drop(
-            worker
-                .on_supervisor_gone(move || told.send(()).unwrap())
-                .unwrap(),
-        );
+        drop(worker.on_supervisor_gone(move || told.send(()).unwrap()).unwrap());
         assert_eq!(is_told.try_recv(), Err(mpsc::TryRecvError::Disconnected));
         worker.ready().unwrap();
     }

@@ -22,9 +22,7 @@ impl Listeners {
     ///
     /// # Errors
     /// The first that cannot be bound, with the reason; none is kept then.
-    pub fn bind<N: Into<String>>(
-        addresses: impl IntoIterator<Item = (N, SocketAddr)>,
-    ) -> Result<Self, SuperviseError> {
+    pub fn bind<N: Into<String>>(addresses: impl IntoIterator<Item = (N, SocketAddr)>) -> Result<Self, SuperviseError> {
         let mut listeners = Self::default();
         for (name, address) in addresses {
             let name = name.into();
@@ -32,20 +30,12 @@ impl Listeners {
                 Ok(listener) => listeners.push(name, listener),
                 Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
                     return Err(match listeners.on_port(address.port()) {
-                        Some(first) => SuperviseError::SameAddress {
-                            first,
-                            second: name,
-                            address,
-                        },
+                        Some(first) => SuperviseError::SameAddress { first, second: name, address },
                         None => SuperviseError::AddressInUse { name, address },
                     });
                 }
                 Err(source) => {
-                    return Err(SuperviseError::Listen {
-                        name,
-                        address,
-                        source,
-                    });
+                    return Err(SuperviseError::Listen { name, address, source });
                 }
             }
         }
@@ -66,9 +56,7 @@ impl Listeners {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &TcpListener)> {
-        self.named
-            .iter()
-            .map(|(name, listener)| (name.as_str(), listener))
+        self.named.iter().map(|(name, listener)| (name.as_str(), listener))
     }
 
     pub(super) fn push(&mut self, name: String, listener: TcpListener) {
@@ -76,8 +64,7 @@ impl Listeners {
     }
 
     fn on_port(&self, port: u16) -> Option<String> {
-        let listens =
-            |listener: &TcpListener| listener.local_addr().is_ok_and(|at| at.port() == port);
+        let listens = |listener: &TcpListener| listener.local_addr().is_ok_and(|at| at.port() == port);
         let (name, _) = self.named.iter().find(|(_, listener)| listens(listener))?;
         Some(name.clone())
     }

@@ -57,46 +57,26 @@ impl Notice {
     pub(super) fn log(&self) {
         match self {
             Self::Started { pid } => tracing::info!(pid, "worker started"),
-            Self::Ready {
-                pid,
-                startup,
-                outage,
-            } => tracing::info!(
+            Self::Ready { pid, startup, outage } => tracing::info!(
                 pid,
                 startup_ms = startup.as_millis(),
                 outage_ms = outage.map(|outage| outage.as_millis()),
                 "worker is ready"
             ),
-            Self::Died {
-                pid,
-                death,
-                lived,
-                restart_in,
-            } => tracing::error!(
+            Self::Died { pid, death, lived, restart_in } => tracing::error!(
                 pid,
                 lived_s = lived.as_secs_f64(),
                 restart_in_ms = restart_in.as_millis(),
                 "worker is dead: {death}"
             ),
             Self::Draining { pid, limit } => {
-                tracing::info!(
-                    pid,
-                    limit_s = limit.as_secs_f64(),
-                    "worker is told to drain and end"
-                );
+                tracing::info!(pid, limit_s = limit.as_secs_f64(), "worker is told to drain and end");
             }
             Self::Killed { pid } => {
-                tracing::error!(
-                    pid,
-                    "worker did not end in time and is killed; its requests are lost"
-                );
+                tracing::error!(pid, "worker did not end in time and is killed; its requests are lost");
             }
             Self::NotStarted { reason, retry_in } => {
-                tracing::error!(
-                    reason,
-                    retry_in_ms = retry_in.as_millis(),
-                    "no worker can be started"
-                );
+                tracing::error!(reason, retry_in_ms = retry_in.as_millis(), "no worker can be started");
             }
         }
     }

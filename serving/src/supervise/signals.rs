@@ -16,8 +16,7 @@ pub(super) struct SignalThread {
 
 impl SignalThread {
     pub(super) fn start(events: SyncSender<Event>) -> Result<Self, SuperviseError> {
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGCHLD])
-            .map_err(SuperviseError::system("handle signals"))?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGCHLD]).map_err(SuperviseError::system("handle signals"))?;
         let handle = signals.handle();
         let thread = thread::Builder::new()
             .name("signals".into())
@@ -29,10 +28,7 @@ impl SignalThread {
                 }
             })
             .map_err(SuperviseError::system("handle signals"))?;
-        Ok(Self {
-            handle,
-            thread: Some(thread),
-        })
+        Ok(Self { handle, thread: Some(thread) })
     }
 }
 

@@ -95,11 +95,7 @@ pub fn run(spec: SupervisorSpec) -> Result<Ended, SuperviseError> {
         let end = supervisor.attend(worker);
         let death = supervisor.judge(&end);
         if supervisor.stop.is_some() {
-            return Ok(if end.is_orderly() {
-                Ended::Drained
-            } else {
-                Ended::NotDrained
-            });
+            return Ok(if end.is_orderly() { Ended::Drained } else { Ended::NotDrained });
         }
         if let (Death::Exit(code @ (1 | 2)), false) = (death, supervisor.ever_ready) {
             return Ok(Ended::Refused(code));
@@ -111,12 +107,7 @@ pub fn run(spec: SupervisorSpec) -> Result<Ended, SuperviseError> {
             restart_in = restart_in.max(backoff::FIRST);
         }
         supervisor.last_death = Some(end.at);
-        supervisor.notify(&Notice::Died {
-            pid,
-            death,
-            lived,
-            restart_in,
-        });
+        supervisor.notify(&Notice::Died { pid, death, lived, restart_in });
         worker = match supervisor.replace_worker(restart_in) {
             Some(worker) => worker,
             None => return Ok(Ended::Drained),
@@ -127,9 +118,7 @@ pub fn run(spec: SupervisorSpec) -> Result<Ended, SuperviseError> {
 impl Supervisor {
     fn start_worker(&mut self) -> Result<Worker, SuperviseError> {
         let worker = Worker::spawn((self.spec.command)(), &self.spec.listeners, &self.sender)?;
-        self.notify(&Notice::Started {
-            pid: worker.pid.as_raw_nonzero().get(),
-        });
+        self.notify(&Notice::Started { pid: worker.pid.as_raw_nonzero().get() });
         Ok(worker)
     }
 
@@ -150,10 +139,7 @@ impl Supervisor {
                 Ok(worker) => return Some(worker),
                 Err(error) => {
                     wait = self.backoff.after(Duration::ZERO).max(backoff::FIRST);
-                    self.notify(&Notice::NotStarted {
-                        reason: error.to_string(),
-                        retry_in: wait,
-                    });
+                    self.notify(&Notice::NotStarted { reason: error.to_string(), retry_in: wait });
                 }
             }
         }
@@ -173,10 +159,7 @@ impl Supervisor {
                 told = true;
                 worker.terminate();
                 let limit = stop.deadline.saturating_duration_since(Instant::now());
-                self.notify(&Notice::Draining {
-                    pid: worker.pid.as_raw_nonzero().get(),
-                    limit,
-                });
+                self.notify(&Notice::Draining { pid: worker.pid.as_raw_nonzero().get(), limit });
             }
             let deadline = self.stop.filter(|_| !killed).map(|stop| stop.deadline);
             match self.next_event(deadline) {
@@ -189,9 +172,7 @@ impl Supervisor {
                 None => {
                     killed = true;
                     worker.kill();
-                    self.notify(&Notice::Killed {
-                        pid: worker.pid.as_raw_nonzero().get(),
-                    });
+                    self.notify(&Notice::Killed { pid: worker.pid.as_raw_nonzero().get() });
                 }
             }
         };
@@ -208,12 +189,7 @@ impl Supervisor {
         }
         worker.join();
         self.ever_ready |= was_ready;
-        End {
-            status,
-            at,
-            was_ready,
-            killed,
-        }
+        End { status, at, was_ready, killed }
     }
 
     fn greet(&mut self, worker: &Worker) {
@@ -243,9 +219,7 @@ impl Supervisor {
         let now = Instant::now();
         match &mut self.stop {
             None => {
-                self.stop = Some(Stop {
-                    deadline: now + self.spec.exit_timeout + self.spec.grace,
-                });
+                self.stop = Some(Stop { deadline: now + self.spec.exit_timeout + self.spec.grace });
             }
             // Somebody at the keyboard is out of patience. A repeated SIGTERM is routine and means nothing new.
             Some(stop) if signal == SIGINT => stop.deadline = now,
@@ -258,9 +232,7 @@ impl Supervisor {
         let death = end.death(self.stop.is_some());
         if let Some(dir) = &self.spec.state {
             // The worker wrote the journal last: read it anew.
-            let judged = dir
-                .journal()
-                .and_then(|journal| settle_death(dir, &journal, death, UnixMillis::now()));
+            let judged = dir.journal().and_then(|journal| settle_death(dir, &journal, death, UnixMillis::now()));
             if let Err(error) = judged {
                 tracing::error!(%error, "the death cannot be recorded: a version that caused it may be served again");
             }
@@ -277,8 +249,7 @@ impl Supervisor {
 impl End {
     /// It ended as it was told to, or was told before it had begun.
     fn is_orderly(&self) -> bool {
-        let before_its_handler =
-            self.status.terminating_signal() == Some(SIGTERM) && !self.was_ready;
+        let before_its_handler = self.status.terminating_signal() == Some(SIGTERM) && !self.was_ready;
         !self.killed && (self.status.exit_status() == Some(0) || before_its_handler)
     }
 

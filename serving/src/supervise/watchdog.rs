@@ -81,12 +81,7 @@ impl Watchdog {
                 }
             })
             .map_err(SuperviseError::system("start the watchdog"))?;
-        Ok(Self {
-            epoch: Instant::now(),
-            clocks,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        Ok(Self { epoch: Instant::now(), clocks, stop: Some(stop), thread: Some(thread) })
     }
 
     /// A clock for one instance of a version, whose runs may take `limit`. Dropping the clock ends its watch.
@@ -94,13 +89,7 @@ impl Watchdog {
     pub fn register(&self, model: &str, version: u64, limit: Duration) -> Arc<RunClock> {
         let model = model.to_owned();
         let began = AtomicU64::new(0);
-        let clock = Arc::new(RunClock {
-            model,
-            version,
-            limit,
-            epoch: self.epoch,
-            began,
-        });
+        let clock = Arc::new(RunClock { model, version, limit, epoch: self.epoch, began });
         lock(&self.clocks).push(Arc::downgrade(&clock));
         clock
     }
@@ -139,18 +128,8 @@ impl RunClock {
             return None;
         }
         let running_for = Duration::from_nanos(self.now().saturating_sub(began));
-        let Self {
-            model,
-            version,
-            limit,
-            ..
-        } = self;
-        (running_for > *limit).then(|| Hang {
-            model: model.clone(),
-            version: *version,
-            running_for,
-            limit: *limit,
-        })
+        let Self { model, version, limit, .. } = self;
+        (running_for > *limit).then(|| Hang { model: model.clone(), version: *version, running_for, limit: *limit })
     }
 }
 
@@ -173,20 +152,18 @@ fn lock(clocks: &Mutex<Vec<Weak<RunClock>>>) -> std::sync::MutexGuard<'_, Vec<We
 
 fn end_process(hang: Hang, last_words: impl FnOnce(&Hang) + Send + 'static) {
     let (done, is_done) = mpsc::channel::<()>();
-    let speaker = thread::Builder::new()
-        .name("watchdog-last-words".into())
-        .spawn(move || {
-            // The mark first: a log may hang.
-            last_words(&hang);
-            tracing::error!(
-                model = hang.model,
-                version = hang.version,
-                running_ms = hang.running_for.as_millis(),
-                limit_ms = hang.limit.as_millis(),
-                "a run hangs and cannot be interrupted: the process ends with code {WATCHDOG_EXIT}"
-            );
-            drop(done);
-        });
+    let speaker = thread::Builder::new().name("watchdog-last-words".into()).spawn(move || {
+        // The mark first: a log may hang.
+        last_words(&hang);
+        tracing::error!(
+            model = hang.model,
+            version = hang.version,
+            running_ms = hang.running_for.as_millis(),
+            limit_ms = hang.limit.as_millis(),
+            "a run hangs and cannot be interrupted: the process ends with code {WATCHDOG_EXIT}"
+        );
+        drop(done);
+    });
     if speaker.is_ok() {
         let _ = is_done.recv_timeout(LAST_WORDS);
     }

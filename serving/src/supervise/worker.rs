@@ -35,10 +35,8 @@ impl Worker {
         listeners: &Listeners,
         events: &SyncSender<Event>,
     ) -> Result<Self, SuperviseError> {
-        let (ours, theirs) =
-            UnixStream::pair().map_err(SuperviseError::system("create the link to the worker"))?;
-        pass(&mut command, listeners, theirs)
-            .map_err(SuperviseError::system("pass on the listening sockets"))?;
+        let (ours, theirs) = UnixStream::pair().map_err(SuperviseError::system("create the link to the worker"))?;
+        pass(&mut command, listeners, theirs).map_err(SuperviseError::system("pass on the listening sockets"))?;
         let child = command.spawn().map_err(|source| SuperviseError::Spawn {
             program: command.get_program().to_string_lossy().into_owned(),
             source,
@@ -46,12 +44,7 @@ impl Worker {
         // Our copies of the worker's descriptors: only its death may close the link.
         drop(command);
         let pid = Pid::from_child(&child);
-        let mut worker = Self {
-            pid,
-            started: Instant::now(),
-            link: ours,
-            reader: None,
-        };
+        let mut worker = Self { pid, started: Instant::now(), link: ours, reader: None };
         match worker.read_link(events) {
             Ok(reader) => worker.reader = Some(reader),
             Err(source) => {
@@ -88,14 +81,12 @@ impl Worker {
 
     fn read_link(&self, events: &SyncSender<Event>) -> io::Result<JoinHandle<()>> {
         let (stream, events, pid) = (self.link.try_clone()?, events.clone(), self.pid);
-        thread::Builder::new()
-            .name("worker-link".into())
-            .spawn(move || {
-                link::listen(&stream, || {
-                    let _ = events.send(Event::Ready(pid));
-                });
-                let _ = events.send(Event::Silent(pid));
-            })
+        thread::Builder::new().name("worker-link".into()).spawn(move || {
+            link::listen(&stream, || {
+                let _ = events.send(Event::Ready(pid));
+            });
+            let _ = events.send(Event::Silent(pid));
+        })
     }
 }
 
@@ -118,14 +109,7 @@ fn pass(command: &mut Command, listeners: &Listeners, link: UnixStream) -> io::R
         .env("LISTEN_FDNAMES", names.join(":"))
         .env_remove("LISTEN_PID")
         .env_remove("LISTEN_FDS_FIRST_FD");
-    let mappings = (FIRST_FD..)
-        .zip(sockets)
-        .map(|(child_fd, parent_fd)| FdMapping {
-            parent_fd,
-            child_fd,
-        });
-    command
-        .fd_mappings(mappings.collect())
-        .map_err(io::Error::other)?;
+    let mappings = (FIRST_FD..).zip(sockets).map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
+    command.fd_mappings(mappings.collect()).map_err(io::Error::other)?;
     Ok(())
 }

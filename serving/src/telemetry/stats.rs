@@ -12,9 +12,8 @@ use crate::error::ErrorKind;
 use crate::request::StageTimes;
 
 /// Upper edges in seconds of the latency histograms: from 100 microseconds to 10 s, with edges at the usual SLOs.
-const LATENCY_EDGES: [f64; 18] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const LATENCY_EDGES: [f64; 18] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// A number of events and the time they took together.
 #[derive(Debug, Default)]
@@ -186,14 +185,19 @@ impl VersionStats {
 
     /// Batch sizes that were run, ascending, with their tallies.
     pub fn batches(&self) -> impl Iterator<Item = (usize, &BatchTally)> {
-        self.batches.iter().enumerate().map(|(index, tally)| (index + 1, tally)).filter(|(_, tally)| tally.infer.count() > 0)
+        self.batches
+            .iter()
+            .enumerate()
+            .map(|(index, tally)| (index + 1, tally))
+            .filter(|(_, tally)| tally.infer.count() > 0)
     }
 }
 
 impl StageHistograms {
     fn new() -> Self {
         Self {
-            stages: ["queue", "decode", "input", "infer", "output", "request"].map(|stage| (stage, latency_histogram())),
+            stages: ["queue", "decode", "input", "infer", "output", "request"]
+                .map(|stage| (stage, latency_histogram())),
         }
     }
 

@@ -37,9 +37,7 @@ fn a_killed_worker_is_replaced_and_no_connection_is_refused_meanwhile() {
     let first = stage.ready();
     assert_eq!(stage.ask(), Some(first));
     send(first, Signal::KILL);
-    within("another worker answers", || {
-        stage.ask().is_some_and(|pid| pid != first)
-    });
+    within("another worker answers", || stage.ask().is_some_and(|pid| pid != first));
     assert_eq!(stage.expect("died"), ["0", "Signal(9)"]);
     let outage: u64 = stage.expect("ready")[1].parse().unwrap();
     println!("  death to ready: {outage} ms");
@@ -58,11 +56,7 @@ fn a_crash_loop_is_slowed_down_and_can_still_be_stopped() {
     let told = Instant::now();
     stage.signal(Signal::TERM);
     assert_eq!(stage.wait().code(), Some(0));
-    assert!(
-        told.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        told.elapsed()
-    );
+    assert!(told.elapsed() < Duration::from_secs(1), "{:?}", told.elapsed());
 }
 
 fn sigterm_drains_the_worker_and_ends_with_zero() {
@@ -95,11 +89,7 @@ fn a_second_interrupt_does_not_wait() {
     stage.expect("draining");
     stage.signal(Signal::INT);
     assert_eq!(stage.wait().code(), Some(1));
-    assert!(
-        told.elapsed() < Duration::from_millis(500),
-        "{:?}",
-        told.elapsed()
-    );
+    assert!(told.elapsed() < Duration::from_millis(500), "{:?}", told.elapsed());
 }
 
 fn a_refused_configuration_is_passed_on_and_not_tried_again() {
@@ -114,9 +104,7 @@ fn a_worker_whose_supervisor_is_killed_ends_and_frees_the_port() {
     let worker = stage.ready();
     stage.signal(Signal::KILL);
     assert_eq!(stage.wait().signal(), Some(9));
-    within("the worker ends", || {
-        status(worker, "State").is_none_or(|state| state.starts_with('Z'))
-    });
+    within("the worker ends", || status(worker, "State").is_none_or(|state| state.starts_with('Z')));
     assert!(TcpStream::connect(stage.address).is_err());
 }
 
@@ -127,30 +115,20 @@ fn a_version_that_kills_the_process_while_it_is_loaded_is_tried_once() {
     let worker = stage.ready();
     assert_eq!(stage.ask(), Some(worker));
     drop(stage);
-    let journal = StateDir::open(dir.path(), Access::Owner)
-        .unwrap()
-        .journal()
-        .unwrap();
+    let journal = StateDir::open(dir.path(), Access::Owner).unwrap().journal().unwrap();
     assert!(journal.is_quarantined(&bad().digest) && journal.open_intents().is_empty());
 }
 
 fn a_hung_run_ends_the_worker_and_only_its_version_is_quarantined() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(dir.path(), Access::Owner).unwrap();
-    state
-        .journal()
-        .unwrap()
-        .set_last_good(&good(), UnixMillis::now())
-        .unwrap();
+    state.journal().unwrap().set_last_good(&good(), UnixMillis::now()).unwrap();
     drop(state);
     let mut stage = Stage::with_state("hang", dir.path());
     assert_eq!(stage.expect("died"), ["0", "Watchdog"]);
     stage.ready();
     drop(stage);
-    let journal = StateDir::open(dir.path(), Access::Owner)
-        .unwrap()
-        .journal()
-        .unwrap();
+    let journal = StateDir::open(dir.path(), Access::Owner).unwrap().journal().unwrap();
     assert!(journal.is_quarantined(&bad().digest) && !journal.is_quarantined(&good().digest));
 }
 
@@ -158,13 +136,8 @@ fn a_second_supervisor_is_kept_out_of_the_state_directory() {
     let dir = tempfile::tempdir().unwrap();
     let mut stage = Stage::with_state("serve", dir.path());
     stage.ready();
-    let error = StateDir::open(dir.path(), Access::Owner)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains(&format!("process {}", stage.pid())),
-        "{error}"
-    );
+    let error = StateDir::open(dir.path(), Access::Owner).unwrap_err().to_string();
+    assert!(error.contains(&format!("process {}", stage.pid())), "{error}");
 }
 
 fn many_deaths_leave_no_zombie_no_stray_child_no_thread_and_no_open_file() {
@@ -176,9 +149,7 @@ fn many_deaths_leave_no_zombie_no_stray_child_no_thread_and_no_open_file() {
         let mut count = 0;
         within("a pause between two workers", || {
             let before = quiet();
-            count = std::fs::read_dir(format!("/proc/{pid}/fd"))
-                .unwrap()
-                .count();
+            count = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
             before && quiet()
         });
         count

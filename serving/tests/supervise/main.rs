@@ -35,17 +35,10 @@ fn tests() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let names: Vec<&String> = arguments
-        .iter()
-        .filter(|argument| !argument.starts_with("--"))
-        .collect();
+    let names: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with("--")).collect();
     let wanted = |test: &str| {
         let fits = |name: &&String| {
-            if has("--exact") {
-                test == **name
-            } else {
-                test.contains(name.as_str())
-            }
+            if has("--exact") { test == **name } else { test.contains(name.as_str()) }
         };
         names.is_empty() || names.iter().any(fits)
     };

@@ -12,19 +12,11 @@ use takt_serving::state::{Access, IntentKind, StateDir, UnixMillis, VersionId};
 use takt_serving::supervise::{self, Inherited, Listeners, Notice, SupervisorSpec, Watchdog};
 
 pub fn good() -> VersionId {
-    VersionId {
-        model: "m".into(),
-        version: 1,
-        digest: "good".into(),
-    }
+    VersionId { model: "m".into(), version: 1, digest: "good".into() }
 }
 
 pub fn bad() -> VersionId {
-    VersionId {
-        model: "m".into(),
-        version: 2,
-        digest: "bad".into(),
-    }
+    VersionId { model: "m".into(), version: 2, digest: "bad".into() }
 }
 
 /// Command line of a child that outlives its worker, told from all others by the supervisor's process id.
@@ -57,13 +49,8 @@ pub fn supervisor() -> ExitCode {
 fn line(notice: &Notice) -> String {
     match notice {
         Notice::Started { pid } => format!("started {pid}"),
-        Notice::Ready { pid, outage, .. } => format!(
-            "ready {pid} {}",
-            outage.map_or(0, |outage| outage.as_millis())
-        ),
-        Notice::Died {
-            death, restart_in, ..
-        } => format!("died {} {death:?}", restart_in.as_millis()),
+        Notice::Ready { pid, outage, .. } => format!("ready {pid} {}", outage.map_or(0, |outage| outage.as_millis())),
+        Notice::Died { death, restart_in, .. } => format!("died {} {death:?}", restart_in.as_millis()),
         Notice::Draining { pid, .. } => format!("draining {pid}"),
         Notice::Killed { pid } => format!("killed {pid}"),
         Notice::NotStarted { reason, .. } => format!("not-started {reason}"),
@@ -82,9 +69,7 @@ pub fn worker() -> ExitCode {
         "crash-with-child" => {
             // Holds every descriptor that it can get hold of.
             let supervisor = rustix::process::getppid().unwrap().as_raw_nonzero().get();
-            let [program, argument] = &stray_child(supervisor)[..] else {
-                unreachable!()
-            };
+            let [program, argument] = &stray_child(supervisor)[..] else { unreachable!() };
             Command::new(program).arg(argument).spawn().unwrap();
             inherited.link.ready().unwrap();
             std::process::abort();
@@ -111,10 +96,7 @@ fn serve(inherited: &mut Inherited) -> ExitCode {
             std::process::exit(0);
         }
     });
-    let _watch = inherited
-        .link
-        .on_supervisor_gone(|| std::process::exit(0))
-        .unwrap();
+    let _watch = inherited.link.on_supervisor_gone(|| std::process::exit(0)).unwrap();
     assert!(inherited.listeners.take("http").is_some());
     let listener = inherited.listeners.take("grpc").unwrap();
     inherited.link.ready().unwrap();
@@ -129,9 +111,7 @@ fn load_that_kills() {
     let dir = StateDir::open(&state_path().unwrap(), Access::Worker).unwrap();
     let journal = dir.journal().unwrap();
     if !journal.is_quarantined(&bad().digest) {
-        let _intent = journal
-            .open_intent(IntentKind::Load, &bad(), UnixMillis::now())
-            .unwrap();
+        let _intent = journal.open_intent(IntentKind::Load, &bad(), UnixMillis::now()).unwrap();
         std::process::abort();
     }
 }

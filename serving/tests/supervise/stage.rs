@@ -29,10 +29,7 @@ impl Stage {
 
     fn start(behaviour: &str, state: Option<&Path>) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .env("PROBE_ROLE", "supervisor")
-            .env("PROBE_WORKER", behaviour)
-            .stdout(Stdio::piped());
+        command.env("PROBE_ROLE", "supervisor").env("PROBE_WORKER", behaviour).stdout(Stdio::piped());
         if let Some(path) = state {
             command.env("PROBE_STATE", path);
         }
@@ -46,11 +43,7 @@ impl Stage {
                 }
             }
         });
-        let mut stage = Self {
-            child,
-            lines,
-            address: SocketAddr::from(([0, 0, 0, 0], 0)),
-        };
+        let mut stage = Self { child, lines, address: SocketAddr::from(([0, 0, 0, 0], 0)) };
         stage.address = stage.expect("listening")[0].parse().unwrap();
         stage
     }
@@ -59,9 +52,7 @@ impl Stage {
     pub fn expect(&mut self, word: &str) -> Vec<String> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let line = self
-                .lines
-                .recv_timeout(until.saturating_duration_since(Instant::now()));
+            let line = self.lines.recv_timeout(until.saturating_duration_since(Instant::now()));
             let line = line.unwrap_or_else(|_| panic!("the supervisor never said {word:?}"));
             let mut words = line.split(' ').map(str::to_owned);
             if words.next().as_deref() == Some(word) {
@@ -124,9 +115,7 @@ pub fn within(what: &str, mut happens: impl FnMut() -> bool) {
 /// A figure of `/proc/<pid>/status`; `None` once the process is gone.
 pub fn status(pid: i32, key: &str) -> Option<String> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     Some(value.trim().to_owned())
 }
 
@@ -144,7 +133,5 @@ fn processes() -> impl Iterator<Item = i32> {
 
 /// Process ids whose parent is `pid`, zombies included.
 pub fn children(pid: i32) -> Vec<i32> {
-    processes()
-        .filter(|&id| status(id, "PPid").is_some_and(|parent| parent == pid.to_string()))
-        .collect()
+    processes().filter(|&id| status(id, "PPid").is_some_and(|parent| parent == pid.to_string())).collect()
 }

@@ -44,10 +44,7 @@ pub(super) fn preprocess(p: &Preprocess, signature: &Signature) -> Vec<Fault> {
             Layout::Nchw => Layout::Nhwc,
             Layout::Nhwc => Layout::Nchw,
         };
-        let turned = Preprocess {
-            layout: other,
-            ..p.clone()
-        };
+        let turned = Preprocess { layout: other, ..p.clone() };
         faults.push(Fault::new(
             "input",
             format!("'{}' of shape {:?}", p.input, spec.shape),
@@ -88,10 +85,7 @@ fn numbers(p: &Preprocess) -> Vec<Fault> {
         faults.push(Fault::new(
             "resize.shorter",
             shorter.to_string(),
-            format!(
-                "{} (the longer of width and height) to {MAX_SIDE}",
-                p.width.max(p.height)
-            ),
+            format!("{} (the longer of width and height) to {MAX_SIDE}", p.width.max(p.height)),
             "else the crop would reach outside the image",
         ));
     }
@@ -113,10 +107,7 @@ fn numbers(p: &Preprocess) -> Vec<Fault> {
                 "give one number per channel in the tensor's order",
             ));
         }
-        if values
-            .iter()
-            .any(|v| !v.is_finite() || (key == "std" && *v == 0.0))
-        {
+        if values.iter().any(|v| !v.is_finite() || (key == "std" && *v == 0.0)) {
             faults.push(Fault::new(
                 key,
                 format!("{values:?}"),
@@ -130,10 +121,7 @@ fn numbers(p: &Preprocess) -> Vec<Fault> {
 
 fn agrees(shape: &[i64], p: &Preprocess) -> bool {
     shape.len() == 4
-        && shape[1..]
-            .iter()
-            .zip(p.shape())
-            .all(|(&dim, wanted)| dim == -1 || usize::try_from(dim) == Ok(wanted))
+        && shape[1..].iter().zip(p.shape()).all(|(&dim, wanted)| dim == -1 || usize::try_from(dim) == Ok(wanted))
 }
 
 const fn layout_name(layout: Layout) -> &'static str {

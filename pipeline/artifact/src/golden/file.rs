@@ -26,13 +26,8 @@ impl Golden {
     pub fn parse(bytes: &[u8]) -> Result<Self, DocumentError> {
         let tensors = SafeTensors::deserialize(bytes).map_err(form)?;
         let mut faults = Vec::new();
-        let mut reader = Reader {
-            golden: Self {
-                tolerances: tolerances(bytes)?,
-                ..Self::default()
-            },
-            images: BTreeMap::new(),
-        };
+        let mut reader =
+            Reader { golden: Self { tolerances: tolerances(bytes)?, ..Self::default() }, images: BTreeMap::new() };
         for (name, tensor) in tensors.iter() {
             faults.extend(reader.take(name, &tensor).err());
         }
@@ -62,10 +57,7 @@ impl Golden {
                 false => (format!("image.{name}"), Stored::image(bytes)),
             }));
         }
-        let metadata = Metadata {
-            schema: SCHEMA,
-            tolerances: self.tolerances,
-        };
+        let metadata = Metadata { schema: SCHEMA, tolerances: self.tolerances };
         let text = serde_json::to_string(&metadata).map_err(form)?;
         // One key: the map's order, and with it the file, would change from run to run with two.
         let metadata = HashMap::from([(METADATA.to_owned(), text)]);
@@ -98,11 +90,7 @@ impl Reader {
                     "input" => &mut self.golden.inputs,
                     _ => &mut self.golden.outputs,
                 };
-                let tensor = GoldenTensor {
-                    datatype,
-                    shape,
-                    data,
-                };
+                let tensor = GoldenTensor { datatype, shape, data };
                 named.insert(of.to_owned(), tensor);
                 Ok(())
             }
@@ -166,29 +154,17 @@ fn sound(faults: Vec<Fault>) -> Result<(), DocumentError> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(DocumentError::Faults {
-        document: NAME,
-        faults,
-    })
+    Err(DocumentError::Faults { document: NAME, faults })
 }
 
 /// `("image", 3)` of `image#3`; row 0 without a number.
 fn image_row(name: &str) -> (&str, usize) {
-    name.rsplit_once('#')
-        .and_then(|(name, row)| Some((name, row.parse().ok()?)))
-        .unwrap_or((name, 0))
+    name.rsplit_once('#').and_then(|(name, row)| Some((name, row.parse().ok()?))).unwrap_or((name, 0))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "so that map_err takes it as it is"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "so that map_err takes it as it is")]
 fn form(message: impl ToString) -> DocumentError {
-    DocumentError::Form {
-        document: NAME,
-        path: ".".to_owned(),
-        message: message.to_string(),
-    }
+    DocumentError::Form { document: NAME, path: ".".to_owned(), message: message.to_string() }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -218,19 +194,14 @@ pub(super) struct Stored<'a> {
 impl<'a> Stored<'a> {
     fn tensor(tensor: &'a GoldenTensor) -> Result<Self, DocumentError> {
         Ok(Self {
-            dtype: dtype(tensor.datatype)
-                .ok_or_else(|| form("BYTES has no place in this format; store images"))?,
+            dtype: dtype(tensor.datatype).ok_or_else(|| form("BYTES has no place in this format; store images"))?,
             shape: tensor.shape.clone(),
             data: &tensor.data,
         })
     }
 
     fn image(bytes: &'a [u8]) -> Self {
-        Self {
-            dtype: Dtype::U8,
-            shape: vec![bytes.len()],
-            data: bytes,
-        }
+        Self { dtype: Dtype::U8, shape: vec![bytes.len()], data: bytes }
     }
 }
 
@@ -272,7 +243,5 @@ fn dtype(datatype: DataType) -> Option<Dtype> {
 }
 
 fn datatype(wanted: Dtype) -> Option<DataType> {
-    DataType::ALL
-        .into_iter()
-        .find(|&datatype| dtype(datatype) == Some(wanted))
+    DataType::ALL.into_iter().find(|&datatype| dtype(datatype) == Some(wanted))
 }

@@ -18,13 +18,7 @@ fn tensor(shape: &[usize], numbers: &[f32]) -> GoldenTensor {
 }
 
 fn golden() -> Golden {
-    let tolerances = Tolerances {
-        int8: Tolerance {
-            absolute: 0.5,
-            relative: 0.25,
-        },
-        ..Tolerances::default()
-    };
+    let tolerances = Tolerances { int8: Tolerance { absolute: 0.5, relative: 0.25 }, ..Tolerances::default() };
     Golden {
         inputs: BTreeMap::from([("x.1".to_owned(), tensor(&[1, 2], &[0.5, -1.0]))]),
         images: BTreeMap::from([("image".to_owned(), vec![b"jpeg".to_vec(), b"png".to_vec()])]),
@@ -49,11 +43,7 @@ const Y: (&str, Dtype, &[usize], &[u8]) = ("output.y", Dtype::F32, &[1], &[0; 4]
 fn golden_files_survive_being_written_and_read() {
     let written = golden().to_bytes().unwrap();
     assert_eq!(Golden::parse(&written).unwrap(), golden());
-    assert_eq!(
-        golden().to_bytes().unwrap(),
-        written,
-        "the same bytes each time"
-    );
+    assert_eq!(golden().to_bytes().unwrap(), written, "the same bytes each time");
 }
 
 #[test]
@@ -62,11 +52,7 @@ fn one_image_needs_no_number_and_names_may_hold_dots() {
     one.images = BTreeMap::from([("input.1".to_owned(), vec![b"jpeg".to_vec()])]);
     let written = one.to_bytes().unwrap();
     let tensors = SafeTensors::deserialize(&written).unwrap();
-    assert!(
-        tensors.names().contains(&"image.input.1"),
-        "{:?}",
-        tensors.names()
-    );
+    assert!(tensors.names().contains(&"image.input.1"), "{:?}", tensors.names());
     assert_eq!(Golden::parse(&written).unwrap(), one);
 }
 
@@ -85,10 +71,7 @@ fn a_file_without_metadata_has_the_tolerances_of_the_table() {
 fn a_newer_or_malformed_file_is_refused() {
     let error = Golden::parse(&file(&[X, Y], Some(r#"{"schema": 2}"#))).unwrap_err();
     assert_eq!(error.kind(), "newer_schema");
-    assert!(
-        error.to_string().starts_with("golden.safetensors"),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("golden.safetensors"), "{error}");
     let error = Golden::parse(b"not a file of tensors").unwrap_err();
     assert_eq!(error.kind(), "form");
     let mut cut = golden().to_bytes().unwrap();
@@ -111,17 +94,7 @@ fn tensors_that_mean_nothing_are_told_all_at_once() {
     let error = Golden::parse(&bytes).unwrap_err();
     let mut paths: Vec<_> = error.faults().iter().map(|f| f.path.as_str()).collect();
     paths.sort_unstable();
-    assert_eq!(
-        paths,
-        [
-            "image.a",
-            "image.b",
-            "input.f8",
-            "output.y",
-            "tolerances.int8",
-            "x"
-        ]
-    );
+    assert_eq!(paths, ["image.a", "image.b", "input.f8", "output.y", "tolerances.int8", "x"]);
 }
 
 #[test]
@@ -133,10 +106,7 @@ fn inputs_and_outputs_must_both_be_there() {
     let mut wrong = golden();
     wrong.outputs.insert("z".to_owned(), tensor(&[3], &[1.0]));
     let error = wrong.to_bytes().unwrap_err();
-    assert!(
-        error.to_string().contains("output.z: found 4 bytes"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("output.z: found 4 bytes"), "{error}");
 }
 
 #[test]
@@ -164,15 +134,8 @@ fn a_run_is_held_against_every_output() {
     let none = golden.compare(|_| None, Tolerance::FP32).unwrap_err();
     assert_eq!(none.kind(), "no_output");
     let off = tensor(&[2, 2], &[1.0, 2.5, 3.0, 4.0]);
-    let error = golden
-        .compare(|_| Some(off.view()), Tolerance::FP32)
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("output 'logits' at [0, 1]: found 2.5"),
-        "{error}"
-    );
+    let error = golden.compare(|_| Some(off.view()), Tolerance::FP32).unwrap_err();
+    assert!(error.to_string().starts_with("output 'logits' at [0, 1]: found 2.5"), "{error}");
 }
 
 proptest! {

@@ -15,12 +15,7 @@ const MAX_EDGES: usize = 10_000;
 pub(super) fn profile(p: &Profile) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !is_name(&p.model) {
-        faults.push(Fault::new(
-            "model",
-            format!("{:?}", p.model),
-            NAME_RULE,
-            "name the model",
-        ));
+        faults.push(Fault::new("model", format!("{:?}", p.model), NAME_RULE, "name the model"));
     }
     if !is_utc_time(&p.created) {
         faults.push(Fault::new(
@@ -74,12 +69,7 @@ fn segment(s: &Segment) -> Vec<Fault> {
     for (name, f) in &s.features {
         let path = format!("features[{name:?}]");
         if !is_name(name) {
-            faults.push(Fault::new(
-                &path,
-                format!("{name:?}"),
-                NAME_RULE,
-                "rename the feature",
-            ));
+            faults.push(Fault::new(&path, format!("{name:?}"), NAME_RULE, "rename the feature"));
         }
         let found = feature(f, &s.units);
         faults.extend(found.into_iter().map(|f| f.under(&path)));
@@ -106,10 +96,7 @@ fn feature(f: &Feature, stations: &BTreeMap<String, u64>) -> Vec<Fault> {
             faults.push(Fault::new(
                 &path,
                 format!("station '{station}'"),
-                format!(
-                    "a station of `units`: {}",
-                    choices(stations.keys().map(String::as_str))
-                ),
+                format!("a station of `units`: {}", choices(stations.keys().map(String::as_str))),
                 "add its units or correct the name",
             ));
         }
@@ -153,10 +140,7 @@ fn grid(g: &Grid) -> Vec<Fault> {
         faults.push(Fault::new(
             "psi_edges",
             format!("{psi_edges:?}"),
-            format!(
-                "at least one index into the {} edges, increasing",
-                edges.len()
-            ),
+            format!("at least one index into the {} edges, increasing", edges.len()),
             "name the edges that bound the PSI bins",
         ));
     }
@@ -165,9 +149,7 @@ fn grid(g: &Grid) -> Vec<Fault> {
 
 fn categories(names: &[String]) -> Vec<Fault> {
     let mut seen = BTreeSet::new();
-    let sound = names
-        .iter()
-        .all(|name| !name.is_empty() && seen.insert(name));
+    let sound = names.iter().all(|name| !name.is_empty() && seen.insert(name));
     if sound && !names.is_empty() {
         return Vec::new();
     }
@@ -193,10 +175,9 @@ fn counts(c: &Counts, bins: &Bins) -> Vec<Fault> {
         Bins::Grid(_) => slot.copied().unwrap_or(0),
         Bins::Categories(_) => 0,
     };
-    for (key, infinite, slot) in [
-        ("neg_inf", c.neg_inf, end(c.slots.first())),
-        ("pos_inf", c.pos_inf, end(c.slots.last())),
-    ] {
+    for (key, infinite, slot) in
+        [("neg_inf", c.neg_inf, end(c.slots.first())), ("pos_inf", c.pos_inf, end(c.slots.last()))]
+    {
         if infinite > slot {
             faults.push(Fault::new(
                 key,
@@ -219,11 +200,7 @@ fn null_panes(n: &NullPanes) -> Vec<Fault> {
             "give both figures for every pane",
         ));
     }
-    if let Some(i) = n
-        .psi
-        .iter()
-        .position(|psi| !(psi.is_finite() && *psi >= 0.0))
-    {
+    if let Some(i) = n.psi.iter().position(|psi| !(psi.is_finite() && *psi >= 0.0)) {
         faults.push(Fault::new(
             format!("psi[{i}]"),
             n.psi[i].to_string(),

@@ -11,22 +11,8 @@ fn sample() -> Profile {
             psi_edges: vec![0, 3],
         }),
         counts: BTreeMap::from([
-            (
-                "cam-1".to_owned(),
-                Counts {
-                    slots: vec![3, 10, 40, 12, 5],
-                    missing: 2,
-                    neg_inf: 1,
-                    pos_inf: 0,
-                },
-            ),
-            (
-                "cam-2".to_owned(),
-                Counts {
-                    slots: vec![0, 9, 20, 1, 0],
-                    ..Counts::default()
-                },
-            ),
+            ("cam-1".to_owned(), Counts { slots: vec![3, 10, 40, 12, 5], missing: 2, neg_inf: 1, pos_inf: 0 }),
+            ("cam-2".to_owned(), Counts { slots: vec![0, 9, 20, 1, 0], ..Counts::default() }),
         ]),
         null: Some(NullPanes {
             pane: Pane::Units(NonZeroU64::new(500).unwrap()),
@@ -36,13 +22,7 @@ fn sample() -> Profile {
     };
     let class = Feature {
         bins: Bins::Categories(vec!["ok".to_owned(), "scratch".to_owned()]),
-        counts: BTreeMap::from([(
-            "cam-1".to_owned(),
-            Counts {
-                slots: vec![65, 5],
-                ..Counts::default()
-            },
-        )]),
+        counts: BTreeMap::from([("cam-1".to_owned(), Counts { slots: vec![65, 5], ..Counts::default() })]),
         null: None,
     };
     Profile {
@@ -56,10 +36,7 @@ fn sample() -> Profile {
             ANY_SEGMENT.to_owned(),
             Segment {
                 units: BTreeMap::from([("cam-1".to_owned(), 70), ("cam-2".to_owned(), 30)]),
-                features: BTreeMap::from([
-                    ("brightness".to_owned(), brightness),
-                    ("class".to_owned(), class),
-                ]),
+                features: BTreeMap::from([("brightness".to_owned(), brightness), ("class".to_owned(), class)]),
             },
         )]),
     }
@@ -111,10 +88,7 @@ fn schema_and_form_are_told_apart() {
     value["segments"]["*"]["features"]["class"]["bins"] = serde_json::json!({"histogram": []});
     let error = Profile::parse(value.to_string().as_bytes()).unwrap_err();
     assert_eq!(error.kind(), "form");
-    assert!(
-        error.to_string().contains("segments.*.features.class.bins"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("segments.*.features.class.bins"), "{error}");
 }
 
 #[test]
@@ -128,55 +102,33 @@ fn identity_must_be_in_form() {
     let mut learned = sample();
     learned.origin = Origin::Learned;
     learned.version = Some(VersionDigest::of_manifest(b""));
-    assert_eq!(
-        Profile::parse(&learned.to_bytes().unwrap()).unwrap(),
-        learned
-    );
+    assert_eq!(Profile::parse(&learned.to_bytes().unwrap()).unwrap(), learned);
 }
 
 #[test]
 fn a_grid_must_be_increasing_and_its_bins_part_of_it() {
     let text = in_grid(|g| g.edges[3] = 0.2);
-    assert!(
-        text.starts_with("bins.grid.edges[3]: found 0.2 after 0.5"),
-        "{text}"
-    );
+    assert!(text.starts_with("bins.grid.edges[3]: found 0.2 after 0.5"), "{text}");
     let text = in_grid(|g| g.psi_edges = vec![0, 4]);
-    assert!(
-        text.starts_with("bins.grid.psi_edges: found [0, 4]"),
-        "{text}"
-    );
+    assert!(text.starts_with("bins.grid.psi_edges: found [0, 4]"), "{text}");
     let text = in_grid(|g| g.psi_edges = vec![3, 0]);
-    assert!(
-        text.starts_with("bins.grid.psi_edges: found [3, 0]"),
-        "{text}"
-    );
+    assert!(text.starts_with("bins.grid.psi_edges: found [3, 0]"), "{text}");
     let text = in_grid(|g| g.psi_edges.clear());
     assert!(text.starts_with("bins.grid.psi_edges: found []"), "{text}");
 }
 
 #[test]
 fn counts_must_fit_their_slots_and_stations() {
-    let cam_1 =
-        |change: fn(&mut Counts)| in_brightness(|f| change(f.counts.get_mut("cam-1").unwrap()));
+    let cam_1 = |change: fn(&mut Counts)| in_brightness(|f| change(f.counts.get_mut("cam-1").unwrap()));
     let text = cam_1(|c| c.slots.push(0));
-    assert!(
-        text.starts_with("counts[\"cam-1\"].slots: found 6 counts, expected 5"),
-        "{text}"
-    );
+    assert!(text.starts_with("counts[\"cam-1\"].slots: found 6 counts, expected 5"), "{text}");
     let text = cam_1(|c| c.neg_inf = 4);
-    assert!(
-        text.starts_with("counts[\"cam-1\"].neg_inf: found 4, expected at most 3"),
-        "{text}"
-    );
+    assert!(text.starts_with("counts[\"cam-1\"].neg_inf: found 4, expected at most 3"), "{text}");
     let text = in_brightness(|f| {
         let counts = f.counts.remove("cam-2").unwrap();
         f.counts.insert("cam-9".to_owned(), counts);
     });
-    assert!(
-        text.starts_with("counts[\"cam-9\"]: found station 'cam-9'"),
-        "{text}"
-    );
+    assert!(text.starts_with("counts[\"cam-9\"]: found station 'cam-9'"), "{text}");
     let text = in_brightness(|f| f.counts.clear());
     assert!(text.starts_with("counts: found no values"), "{text}");
 }
@@ -191,19 +143,8 @@ fn null_panes_must_be_whole_and_possible() {
 
 #[test]
 fn every_value_has_its_slot_and_atoms_are_known() {
-    let grid = Grid {
-        edges: vec![0.1, 0.5, 0.5_f32.next_up(), 0.9],
-        psi_edges: vec![0, 3],
-    };
-    let slots = [
-        f32::NEG_INFINITY,
-        0.0,
-        0.1,
-        0.5,
-        0.5_f32.next_up(),
-        0.9,
-        f32::INFINITY,
-    ];
+    let grid = Grid { edges: vec![0.1, 0.5, 0.5_f32.next_up(), 0.9], psi_edges: vec![0, 3] };
+    let slots = [f32::NEG_INFINITY, 0.0, 0.1, 0.5, 0.5_f32.next_up(), 0.9, f32::INFINITY];
     let slots: Vec<_> = slots.iter().map(|&v| grid.slot(v).unwrap()).collect();
     assert_eq!(slots, [0, 0, 1, 2, 3, 4, 4]);
     assert_eq!(grid.slot(f32::NAN), None);

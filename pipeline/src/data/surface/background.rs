@@ -20,12 +20,8 @@ struct Texture<'a> {
 pub(super) fn draw(size: usize, product: &Product, lattice: &Lattice, rng: &mut Rng) -> Field {
     // Parts lie a little askew, and no two are quite the same colour.
     let grain = product.grain + rng.range(-0.01, 0.01);
-    let texture = Texture {
-        product,
-        lattice,
-        grain: (cos(grain), sin(grain)),
-        tone: product.tone + rng.range(-0.03, 0.03),
-    };
+    let texture =
+        Texture { product, lattice, grain: (cos(grain), sin(grain)), tone: product.tone + rng.range(-0.03, 0.03) };
     Field::from_fn(size, |place| texture.at(place))
 }
 

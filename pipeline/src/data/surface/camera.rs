@@ -48,17 +48,10 @@ impl Camera {
     }
 
     /// Takes the picture: red, green and blue bytes per pixel, row by row.
-    pub(super) fn shoot(
-        &self,
-        mut surface: Field,
-        illumination: f32,
-        tint: [f32; 3],
-        rng: &mut Rng,
-    ) -> Vec<u8> {
+    pub(super) fn shoot(&self, mut surface: Field, illumination: f32, tint: [f32; 3], rng: &mut Rng) -> Vec<u8> {
         let size = surface.size;
         self.blur(&mut surface);
-        let gains: [f32; 3] =
-            std::array::from_fn(|channel| 255.0 * tint[channel] * self.white_balance[channel]);
+        let gains: [f32; 3] = std::array::from_fn(|channel| 255.0 * tint[channel] * self.white_balance[channel]);
         let (towards_x, towards_y) = (cos(self.light), sin(self.light));
         let unit = |index: usize| (index as f32 + 0.5) / size as f32 * 2.0 - 1.0;
         let mut pixels = Vec::with_capacity(size * size * 3);

@@ -22,10 +22,7 @@ pub(super) fn draw(field: &mut Field, probability: f32, grain: f32, rng: &mut Rn
 }
 
 fn anywhere(rng: &mut Rng) -> Point {
-    Point {
-        x: rng.range(0.0, SHEET),
-        y: rng.range(0.0, SHEET),
-    }
+    Point { x: rng.range(0.0, SHEET), y: rng.range(0.0, SHEET) }
 }
 
 /// A straight line along the grain from edge to edge, dark or bright: like a scratch, but neither curved nor two-sided.
@@ -33,21 +30,10 @@ fn grain_line(field: &mut Field, grain: f32, rng: &mut Rng) {
     let middle = anywhere(rng);
     let turns = grain + rng.range(-0.02, 0.02);
     let (x, y) = (cos(turns) * 2.0 * SHEET, sin(turns) * 2.0 * SHEET);
-    let ends = [
-        Point {
-            x: middle.x - x,
-            y: middle.y - y,
-        },
-        Point {
-            x: middle.x + x,
-            y: middle.y + y,
-        },
-    ];
+    let ends = [Point { x: middle.x - x, y: middle.y - y }, Point { x: middle.x + x, y: middle.y + y }];
     let width = rng.range(0.8, 2.0);
     let strength = rng.sign() * rng.range(0.04, 0.13);
-    field.stroke(&ends, width, |near, value| {
-        value + strength * bell(near.distance / width)
-    });
+    field.stroke(&ends, width, |near, value| value + strength * bell(near.distance / width));
 }
 
 /// A soft bright patch: like a dent, but without a dark side.

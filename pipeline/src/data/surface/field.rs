@@ -36,12 +36,7 @@ impl Field {
         let place = |index: usize| (index as f32 + 0.5) * step;
         let mut values = Vec::with_capacity(size * size);
         for row in 0..size {
-            values.extend((0..size).map(|column| {
-                value(Point {
-                    x: place(column),
-                    y: place(row),
-                })
-            }));
+            values.extend((0..size).map(|column| value(Point { x: place(column), y: place(row) })));
         }
         Self { size, values }
     }
@@ -61,17 +56,9 @@ impl Field {
     }
 
     /// Replaces every value within `reach` of the polyline by what `paint` makes of where it is and itself.
-    pub(super) fn stroke(
-        &mut self,
-        points: &[Point],
-        reach: f32,
-        paint: impl Fn(Near, f32) -> f32,
-    ) {
+    pub(super) fn stroke(&mut self, points: &[Point], reach: f32, paint: impl Fn(Near, f32) -> f32) {
         let step = SHEET / self.size as f32;
-        let far = Near {
-            distance: f32::MAX,
-            along: 0.0,
-        };
+        let far = Near { distance: f32::MAX, along: 0.0 };
         let mut near = vec![far; self.values.len()];
         for (index, pair) in points.windows(2).enumerate() {
             let (a, b) = (pair[0], pair[1]);
@@ -122,11 +109,7 @@ mod tests {
         field.stroke(&line, 10.0, |near, _| near.distance);
         for row in 0..64 {
             let y = (row as f32 + 0.5) * 4.0;
-            let expected = if (y - 128.0).abs() < 10.0 {
-                y - 128.0
-            } else {
-                0.0
-            };
+            let expected = if (y - 128.0).abs() < 10.0 { y - 128.0 } else { 0.0 };
             assert_eq!(field.values[row * 64 + 32], expected, "row {row}");
         }
         assert_eq!(field.values[32 * 64 + 2], 0.0, "left of the line's end");
@@ -137,9 +120,7 @@ mod tests {
         let mut field = Field::from_fn(64, |_| 0.5);
         let outside = Point { x: -20.0, y: 300.0 };
         field.spot(outside, 60.0, |_, value| value + 0.1);
-        field.stroke(&[outside, Point { x: 500.0, y: -90.0 }], 3.0, |_, value| {
-            value
-        });
+        field.stroke(&[outside, Point { x: 500.0, y: -90.0 }], 3.0, |_, value| value);
         assert_eq!(field.values.len(), 64 * 64);
     }
 }

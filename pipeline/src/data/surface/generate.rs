@@ -58,10 +58,7 @@ pub enum GenerateError {
         "{} holds another data set ({differences}); give an empty folder, or the same settings to go on with it",
         folder.display()
     )]
-    OtherPlan {
-        folder: PathBuf,
-        differences: String,
-    },
+    OtherPlan { folder: PathBuf, differences: String },
     #[error(
         "{} is not empty and has no {RECORD}, so nothing is written there; give an empty or a new folder",
         folder.display()
@@ -71,18 +68,11 @@ pub enum GenerateError {
         "{} is not the record of a surface-defects data set ({source}); give an empty or a new folder",
         path.display()
     )]
-    Record {
-        path: PathBuf,
-        source: serde_json::Error,
-    },
+    Record { path: PathBuf, source: serde_json::Error },
     #[error("another process is writing to {}; wait for it, or give another folder", folder.display())]
     Busy { folder: PathBuf },
     #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("interrupted with {done} of {total} images there; run it again to go on")]
     Interrupted { done: u64, total: u64 },
 }
@@ -104,11 +94,7 @@ impl GenerateError {
 
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 
@@ -133,21 +119,11 @@ pub fn generate(
 ) -> Result<Summary, GenerateError> {
     plan.check()?;
     let _lock = claim(plan, out)?;
-    let scenes: Vec<Scene> = Split::ALL
-        .into_iter()
-        .flat_map(|split| Scene::of(plan, split))
-        .collect();
+    let scenes: Vec<Scene> = Split::ALL.into_iter().flat_map(|split| Scene::of(plan, split)).collect();
     make_folders(&scenes, out)?;
     progress.begin(scenes.len() as u64);
-    let run = Run {
-        plan,
-        out,
-        scenes: &scenes,
-        progress,
-        cancel,
-        failed: AtomicBool::new(false),
-        next: AtomicUsize::new(0),
-    };
+    let run =
+        Run { plan, out, scenes: &scenes, progress, cancel, failed: AtomicBool::new(false), next: AtomicUsize::new(0) };
     let (made, kept) = run.all(threads)?;
     let total = scenes.len() as u64;
     if made + kept < total {
@@ -159,13 +135,7 @@ pub fn generate(
         .map_err(io::Error::other)
         .and_then(|rows| write::put(&labels, &rows))
         .map_err(GenerateError::io("write", &labels))?;
-    Ok(Summary {
-        made,
-        kept,
-        counts: count(&scenes),
-        digest: plan.digest(),
-        labels,
-    })
+    Ok(Summary { made, kept, counts: count(&scenes), digest: plan.digest(), labels })
 }
 
 /// One call of [`generate`], shared by its threads.
@@ -185,9 +155,7 @@ impl Run<'_> {
     /// Numbers of images made and kept, by all threads together.
     fn all(&self, threads: NonZeroUsize) -> Result<(u64, u64), GenerateError> {
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads.get())
-                .map(|_| scope.spawn(|| self.work()))
-                .collect();
+            let workers: Vec<_> = (0..threads.get()).map(|_| scope.spawn(|| self.work())).collect();
             let mut results = workers.into_iter().map(|worker| match worker.join() {
                 Ok(result) => result,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -248,12 +216,10 @@ fn claim(plan: &Plan, out: &Path) -> Result<File, GenerateError> {
         Err(TryLockError::Error(source)) => return Err(GenerateError::io("lock", &path)(source)),
     }
     let mut found = String::new();
-    file.read_to_string(&mut found)
-        .map_err(GenerateError::io("read", &path))?;
+    file.read_to_string(&mut found).map_err(GenerateError::io("read", &path))?;
     let asked = plan.record();
     if found.is_empty() {
-        file.write_all(asked.as_bytes())
-            .map_err(GenerateError::io("write", &path))?;
+        file.write_all(asked.as_bytes()).map_err(GenerateError::io("write", &path))?;
     } else if found != asked {
         return Err(refusal(out, &path, &found, &asked));
     }
@@ -281,15 +247,9 @@ fn refusal(out: &Path, path: &Path, found: &str, asked: &str) -> GenerateError {
             if differences.is_empty() {
                 differences.push("the same settings, written otherwise".to_owned());
             }
-            GenerateError::OtherPlan {
-                folder: out.to_owned(),
-                differences: differences.join(", "),
-            }
+            GenerateError::OtherPlan { folder: out.to_owned(), differences: differences.join(", ") }
         }
-        (Err(source), _) | (_, Err(source)) => GenerateError::Record {
-            path: path.to_owned(),
-            source,
-        },
+        (Err(source), _) | (_, Err(source)) => GenerateError::Record { path: path.to_owned(), source },
     }
 }
 
@@ -317,11 +277,7 @@ fn make_folders(scenes: &[Scene], out: &Path) -> Result<(), GenerateError> {
 fn count(scenes: &[Scene]) -> BTreeMap<Split, BTreeMap<Label, u64>> {
     let mut counts = BTreeMap::<_, BTreeMap<_, u64>>::new();
     for scene in scenes {
-        *counts
-            .entry(scene.split)
-            .or_default()
-            .entry(scene.label)
-            .or_default() += 1;
+        *counts.entry(scene.split).or_default().entry(scene.label).or_default() += 1;
     }
     counts
 }

@@ -3,11 +3,7 @@
 /// The greatest integer up to `x`, which must be within 2^31: without SSE 4.1, `f32::floor` is a slow function call.
 pub(super) fn floor(x: f32) -> f32 {
     let towards_zero = x as i32 as f32;
-    if towards_zero > x {
-        towards_zero - 1.0
-    } else {
-        towards_zero
-    }
+    if towards_zero > x { towards_zero - 1.0 } else { towards_zero }
 }
 
 /// Sine of an angle in turns (1 is a full circle), within 4e-6.

@@ -83,11 +83,7 @@ impl Lattice {
                 }
             }
         }
-        Cell {
-            nearest: nearest.sqrt(),
-            second: second.sqrt(),
-            value,
-        }
+        Cell { nearest: nearest.sqrt(), second: second.sqrt(), value }
     }
 }
 

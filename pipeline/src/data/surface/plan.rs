@@ -112,11 +112,7 @@ impl Default for Plan {
         Self {
             seed: 1,
             size: 256,
-            counts: Counts {
-                train: 6000,
-                validation: 2000,
-                test: 2000,
-            },
+            counts: Counts { train: 6000, validation: 2000, test: 2000 },
             knobs: Knobs::default(),
             jpeg_quality: 90,
         }
@@ -125,14 +121,7 @@ impl Default for Plan {
 
 impl Default for Knobs {
     fn default() -> Self {
-        Self {
-            ok_share: 0.4,
-            contrast: 1.0,
-            lighting: 1.0,
-            blur: 1.0,
-            noise: 1.0,
-            station_shift: 1.0,
-        }
+        Self { ok_share: 0.4, contrast: 1.0, lighting: 1.0, blur: 1.0, noise: 1.0, station_shift: 1.0 }
     }
 }
 
@@ -150,10 +139,7 @@ impl Counts {
     /// Number of images of all splits.
     #[must_use]
     pub fn total(self) -> u64 {
-        Split::ALL
-            .map(|split| u64::from(self.of(split)))
-            .iter()
-            .sum()
+        Split::ALL.map(|split| u64::from(self.of(split))).iter().sum()
     }
 }
 
@@ -179,11 +165,7 @@ impl Plan {
         within("blur", f64::from(knobs.blur), 0.0, 4.0);
         within("noise", f64::from(knobs.noise), 0.0, 4.0);
         within("station_shift", f64::from(knobs.station_shift), 0.0, 4.0);
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(PlanError { faults })
-        }
+        if faults.is_empty() { Ok(()) } else { Err(PlanError { faults }) }
     }
 
     /// The contents of `dataset.json`: the plan and the generator that can carry it out.
@@ -212,11 +194,7 @@ mod tests {
 
     #[test]
     fn every_fault_of_a_plan_is_named_at_once() {
-        let mut plan = Plan {
-            size: 8,
-            jpeg_quality: 0,
-            ..Plan::default()
-        };
+        let mut plan = Plan { size: 8, jpeg_quality: 0, ..Plan::default() };
         plan.knobs.contrast = f32::NAN;
         let message = plan.check().unwrap_err().to_string();
         for part in [
@@ -230,20 +208,14 @@ mod tests {
 
     #[test]
     fn the_record_reads_back_as_the_same_plan() {
-        let plan = Plan {
-            seed: u64::MAX,
-            ..Plan::default()
-        };
+        let plan = Plan { seed: u64::MAX, ..Plan::default() };
         let record: Record = serde_json::from_str(&plan.record()).unwrap();
         assert_eq!(record.plan, plan);
     }
 
     #[test]
     fn the_digest_tells_plans_apart() {
-        let other = Plan {
-            seed: 2,
-            ..Plan::default()
-        };
+        let other = Plan { seed: 2, ..Plan::default() };
         assert_ne!(Plan::default().digest(), other.digest());
     }
 }

@@ -30,13 +30,7 @@ pub fn render(plan: &Plan, scene: &Scene) -> Image {
         _ => HARMLESS.1,
     };
     distractor::draw(&mut surface, harmless, product.grain, &mut stream(3));
-    let light = defect::Light {
-        turns: camera.light,
-        contrast: plan.knobs.contrast,
-    };
+    let light = defect::Light { turns: camera.light, contrast: plan.knobs.contrast };
     defect::draw(&mut surface, scene.label, light, &lattice, &mut stream(4));
-    Image {
-        size: plan.size,
-        pixels: camera.shoot(surface, scene.illumination, product.tint, &mut stream(5)),
-    }
+    Image { size: plan.size, pixels: camera.shoot(surface, scene.illumination, product.tint, &mut stream(5)) }
 }

@@ -28,12 +28,7 @@ impl Rng {
     pub(super) fn bits(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let (c_next, d_next) = (c ^ a, d ^ b);
-        self.state = [
-            a ^ d_next,
-            b ^ c_next,
-            c_next ^ (b << 17),
-            d_next.rotate_left(45),
-        ];
+        self.state = [a ^ d_next, b ^ c_next, c_next ^ (b << 17), d_next.rotate_left(45)];
         a.wrapping_add(d).rotate_left(23).wrapping_add(a)
     }
 
@@ -91,10 +86,7 @@ mod tests {
 
     /// The reference algorithm, statement by statement.
     fn reference(state: &mut [u64; 4]) -> u64 {
-        let result = state[0]
-            .wrapping_add(state[3])
-            .rotate_left(23)
-            .wrapping_add(state[0]);
+        let result = state[0].wrapping_add(state[3]).rotate_left(23).wrapping_add(state[0]);
         let shifted = state[1] << 17;
         state[2] ^= state[0];
         state[3] ^= state[1];

@@ -65,14 +65,7 @@ pub struct Scene {
 
 impl Label {
     /// Every label; `ok` first, the defects after it.
-    pub const ALL: [Self; 6] = [
-        Self::Ok,
-        Self::Scratch,
-        Self::Dent,
-        Self::Stain,
-        Self::Hole,
-        Self::Crack,
-    ];
+    pub const ALL: [Self; 6] = [Self::Ok, Self::Scratch, Self::Dent, Self::Stain, Self::Hole, Self::Crack];
 
     /// Name of the label and of its folder.
     #[must_use]
@@ -100,9 +93,7 @@ impl Scene {
     pub fn of(plan: &Plan, split: Split) -> Vec<Self> {
         let labels = labels(plan, split);
         let scenes = labels.into_iter().zip(0..);
-        scenes
-            .map(|(label, index)| Self::new(plan, split, index, label))
-            .collect()
+        scenes.map(|(label, index)| Self::new(plan, split, index, label)).collect()
     }
 
     fn new(plan: &Plan, split: Split, index: u32, label: Label) -> Self {
@@ -120,9 +111,7 @@ impl Scene {
         // A split begins where the one before it ended.
         let before = Split::ALL.into_iter().filter(|other| *other < split);
         let parts_before: u64 = before.map(|split| u64::from(plan.counts.of(split))).sum();
-        let time = START
-            + (parts_before + u64::from(index)) * CYCLE
-            + u64::from(rng.below(CYCLE as u32 / 2));
+        let time = START + (parts_before + u64::from(index)) * CYCLE + u64::from(rng.below(CYCLE as u32 / 2));
         let dimmed = match Shift::at(time) {
             Shift::Early => 0.0,
             Shift::Late => 0.02,
@@ -196,10 +185,8 @@ fn labels(plan: &Plan, split: Split) -> Vec<Label> {
     let count = plan.counts.of(split);
     let good = (count as f32 * plan.knobs.ok_share).round() as u32;
     let defects = Label::ALL[1..].iter().copied().cycle();
-    let mut labels: Vec<Label> = std::iter::repeat_n(Label::Ok, good as usize)
-        .chain(defects)
-        .take(count as usize)
-        .collect();
+    let mut labels: Vec<Label> =
+        std::iter::repeat_n(Label::Ok, good as usize).chain(defects).take(count as usize).collect();
     let mut rng = Rng::new(plan.seed, &[0x6c, split as u64]);
     for last in (1..count).rev() {
         labels.swap(last as usize, rng.below(last + 1) as usize);
@@ -211,8 +198,7 @@ fn labels(plan: &Plan, split: Split) -> Vec<Label> {
 fn civil_date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
@@ -228,24 +214,14 @@ mod tests {
     use crate::data::surface::Counts;
 
     fn small() -> Plan {
-        Plan {
-            counts: Counts {
-                train: 500,
-                validation: 200,
-                test: 200,
-            },
-            ..Plan::default()
-        }
+        Plan { counts: Counts { train: 500, validation: 200, test: 200 }, ..Plan::default() }
     }
 
     #[test]
     fn no_product_is_in_two_splits() {
         let products = Split::ALL.map(|split| {
             let scenes = Scene::of(&small(), split);
-            scenes
-                .iter()
-                .map(|scene| scene.product)
-                .collect::<BTreeSet<_>>()
+            scenes.iter().map(|scene| scene.product).collect::<BTreeSet<_>>()
         });
         assert_eq!(products.each_ref().map(BTreeSet::len), [16, 4, 4]);
         assert_eq!(products.iter().flatten().collect::<BTreeSet<_>>().len(), 24);
@@ -271,10 +247,7 @@ mod tests {
 
     #[test]
     fn time_goes_on_within_and_between_splits() {
-        let scenes: Vec<Scene> = Split::ALL
-            .into_iter()
-            .flat_map(|split| Scene::of(&small(), split))
-            .collect();
+        let scenes: Vec<Scene> = Split::ALL.into_iter().flat_map(|split| Scene::of(&small(), split)).collect();
         assert_eq!(scenes[0].timestamp()[..16], *"2026-01-05T06:00");
         assert!(scenes.windows(2).all(|pair| pair[0].time < pair[1].time));
     }

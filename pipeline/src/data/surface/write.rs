@@ -40,9 +40,7 @@ impl From<&Scene> for Row {
 }
 
 /// `labels.csv`: a header and one row per scene.
-pub(super) fn labels<'a>(
-    scenes: impl IntoIterator<Item = &'a Scene>,
-) -> Result<Vec<u8>, csv::Error> {
+pub(super) fn labels<'a>(scenes: impl IntoIterator<Item = &'a Scene>) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for scene in scenes {
         writer.serialize(Row::from(scene))?;

@@ -31,14 +31,8 @@ pub fn input<'v>(view: &InputView<'v>) -> Result<SessionInputValue<'v>, RunError
         DataType::Int16 => plain::<i16>(view),
         DataType::Int32 => plain::<i32>(view),
         DataType::Int64 => plain::<i64>(view),
-        DataType::Fp16 => over(
-            view.shape,
-            elements::<u16>(view.data)?.reinterpret_cast::<f16>(),
-        ),
-        DataType::Bf16 => over(
-            view.shape,
-            elements::<u16>(view.data)?.reinterpret_cast::<bf16>(),
-        ),
+        DataType::Fp16 => over(view.shape, elements::<u16>(view.data)?.reinterpret_cast::<f16>()),
+        DataType::Bf16 => over(view.shape, elements::<u16>(view.data)?.reinterpret_cast::<bf16>()),
         DataType::Fp32 => plain::<f32>(view),
         DataType::Fp64 => plain::<f64>(view),
         DataType::Bytes => Err(RunError::Input("string inputs are not served".to_owned())),
@@ -57,30 +51,16 @@ where
 
 /// The output, lent out in place: its memory goes back to ONNX Runtime when the last slice of the bytes is dropped.
 pub fn output(value: DynValue, name: &str) -> Result<OutputTensor, RunError> {
-    let failed = |reason: &str| {
-        RunError::Runtime(format!(
-            "output '{name}' of ONNX Runtime cannot be read: {reason}"
-        ))
-    };
-    let datatype = value
-        .dtype()
-        .tensor_type()
-        .and_then(datatype)
-        .ok_or_else(|| failed(&format!("it is a {}", value.dtype())))?;
-    let shape = value
-        .dtype()
-        .tensor_shape()
-        .ok_or_else(|| failed("it has no shape"))?;
+    let failed = |reason: &str| RunError::Runtime(format!("output '{name}' of ONNX Runtime cannot be read: {reason}"));
+    let datatype =
+        value.dtype().tensor_type().and_then(datatype).ok_or_else(|| failed(&format!("it is a {}", value.dtype())))?;
+    let shape = value.dtype().tensor_shape().ok_or_else(|| failed("it has no shape"))?;
     let shape = shape
         .iter()
         .map(|&dim| usize::try_from(dim).map_err(|_| failed("a dimension is negative")))
         .collect::<Result<_, _>>()?;
     bytes_of(&value, datatype).map_err(|error| failed(&error.to_string()))?;
-    Ok(OutputTensor {
-        datatype,
-        shape,
-        data: Bytes::from_owner(Lent { value, datatype }),
-    })
+    Ok(OutputTensor { datatype, shape, data: Bytes::from_owner(Lent { value, datatype }) })
 }
 
 struct Lent {
@@ -97,9 +77,7 @@ impl AsRef<[u8]> for Lent {
 
 fn bytes_of(value: &DynValue, datatype: DataType) -> ort::Result<&[u8]> {
     fn plain<T: NoUninit + PrimitiveTensorElementType>(value: &DynValue) -> ort::Result<&[u8]> {
-        value
-            .try_extract_tensor::<T>()
-            .map(|(_, elements)| bytemuck::cast_slice(elements))
+        value.try_extract_tensor::<T>().map(|(_, elements)| bytemuck::cast_slice(elements))
     }
     match datatype {
         DataType::Bool => plain::<bool>(value),
@@ -111,12 +89,12 @@ fn bytes_of(value: &DynValue, datatype: DataType) -> ort::Result<&[u8]> {
         DataType::Int16 => plain::<i16>(value),
         DataType::Int32 => plain::<i32>(value),
         DataType::Int64 => plain::<i64>(value),
-        DataType::Fp16 => value
-            .try_extract_tensor::<f16>()
-            .map(|(_, halves)| bytemuck::cast_slice(halves.reinterpret_cast())),
-        DataType::Bf16 => value
-            .try_extract_tensor::<bf16>()
-            .map(|(_, halves)| bytemuck::cast_slice(halves.reinterpret_cast())),
+        DataType::Fp16 => {
+            value.try_extract_tensor::<f16>().map(|(_, halves)| bytemuck::cast_slice(halves.reinterpret_cast()))
+        }
+        DataType::Bf16 => {
+            value.try_extract_tensor::<bf16>().map(|(_, halves)| bytemuck::cast_slice(halves.reinterpret_cast()))
+        }
         DataType::Fp32 => plain::<f32>(value),
         DataType::Fp64 => plain::<f64>(value),
         DataType::Bytes => Err(ort::Error::new("string outputs are not served")),

@@ -33,18 +33,10 @@ static MADE: Mutex<Option<Made>> = Mutex::new(None);
 ///
 /// # Errors
 /// The library cannot be used, or another one or other options were used before in this process.
-pub fn environment(
-    path: &Path,
-    options: RuntimeOptions,
-) -> Result<(Environment, Library), LoadError> {
+pub fn environment(path: &Path, options: RuntimeOptions) -> Result<(Environment, Library), LoadError> {
     let runtime = |reason: String| LoadError::Runtime(reason);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(Made {
-        library,
-        options: used,
-        environment,
-    }) = made.as_ref()
-    {
+    if let Some(Made { library, options: used, environment }) = made.as_ref() {
         if library.path != path || *used != options {
             return Err(runtime(format!(
                 "this process already runs ONNX Runtime from '{}' with {used:?}; it cannot also use '{}' with {options:?}",
@@ -55,12 +47,7 @@ pub fn environment(
         return Ok((environment.clone(), library.clone()));
     }
     let library = library::inspect(path).map_err(|error| runtime(error.to_string()))?;
-    let failed = |error: ort::Error| {
-        runtime(format!(
-            "ONNX Runtime at '{}' does not start: {error}",
-            path.display()
-        ))
-    };
+    let failed = |error: ort::Error| runtime(format!("ONNX Runtime at '{}' does not start: {error}", path.display()));
     let builder = ort::init_from(path).map_err(|error| runtime(error.to_string()))?;
     let pool = GlobalThreadPoolOptions::default()
         .with_intra_threads(threads(options))
@@ -76,21 +63,14 @@ pub fn environment(
         .map_err(failed)?;
     // With a logger of ours, `ort` asks for every message; formatting those would cost each run.
     environment.set_log_level(LogLevel::Warning);
-    *made = Some(Made {
-        library: library.clone(),
-        options,
-        environment: environment.clone(),
-    });
+    *made = Some(Made { library: library.clone(), options, environment: environment.clone() });
     Ok((environment, library))
 }
 
 /// The path whose library runs in this process, if any does.
 #[must_use]
 pub fn in_use() -> Option<PathBuf> {
-    MADE.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .as_ref()
-        .map(|made| made.library.path.clone())
+    MADE.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|made| made.library.path.clone())
 }
 
 /// An explicit number, never ONNX Runtime's own 0: that one counts the cores of the machine rather than those of the

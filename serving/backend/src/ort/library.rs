@@ -1,8 +1,5 @@
 //! Looks into an ONNX Runtime library before the `ort` crate does, which panics where a library is too old.
-#![expect(
-    unsafe_code,
-    reason = "asks a C library for its version through its two entry points"
-)]
+#![expect(unsafe_code, reason = "asks a C library for its version through its two entry points")]
 
 use std::ffi::{CStr, c_char};
 use std::path::{Path, PathBuf};
@@ -55,15 +52,10 @@ pub enum LibraryError {
 /// # Errors
 /// See [`LibraryError`].
 pub fn inspect(path: &Path) -> Result<Library, LibraryError> {
-    let open = |error: libloading::Error| LibraryError::Open {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
+    let open = |error: libloading::Error| LibraryError::Open { path: path.to_owned(), reason: error.to_string() };
     // SAFETY: loading runs the initialisers of a library that the user installed to be run in this process.
     let library = Box::leak(Box::new(unsafe { Dynamic::new(path) }.map_err(open)?));
-    let missing = || LibraryError::NotOnnxRuntime {
-        path: path.to_owned(),
-    };
+    let missing = || LibraryError::NotOnnxRuntime { path: path.to_owned() };
     // SAFETY: the symbol has this type since ONNX Runtime 1.0 (onnxruntime_c_api.h).
     let entry: libloading::Symbol<'_, unsafe extern "C" fn() -> *const OrtApiBase> =
         unsafe { library.get(b"OrtGetApiBase") }.map_err(|_| missing())?;
@@ -72,20 +64,13 @@ pub fn inspect(path: &Path) -> Result<Library, LibraryError> {
         let base = entry().as_ref().ok_or_else(missing)?;
         (base, text((base.GetVersionString)()))
     };
-    let too_old = || LibraryError::TooOld {
-        path: path.to_owned(),
-        version: version.clone(),
-    };
+    let too_old = || LibraryError::TooOld { path: path.to_owned(), version: version.clone() };
     if minor(&version).is_none_or(|minor| minor < ORT_API_VERSION) {
         return Err(too_old());
     }
     // SAFETY: returns a static table of at least the fields of the version asked for, or null.
     let api = unsafe { (base.GetApi)(ORT_API_VERSION).as_ref() }.ok_or_else(too_old)?;
-    Ok(Library {
-        path: path.to_owned(),
-        version,
-        providers: providers(api),
-    })
+    Ok(Library { path: path.to_owned(), version, providers: providers(api) })
 }
 
 fn providers(api: &OrtApi) -> Vec<String> {
@@ -93,11 +78,7 @@ fn providers(api: &OrtApi) -> Vec<String> {
     let mut count = 0;
     // SAFETY: on success `names` holds `count` C strings until they are released, once, below.
     unsafe {
-        if !(api.GetAvailableProviders)(&raw mut names, &raw mut count)
-            .0
-            .is_null()
-            || names.is_null()
-        {
+        if !(api.GetAvailableProviders)(&raw mut names, &raw mut count).0.is_null() || names.is_null() {
             return Vec::new();
         }
         let listed = std::slice::from_raw_parts(names, usize::try_from(count).unwrap_or(0))
@@ -117,17 +98,12 @@ unsafe fn text(string: *const c_char) -> String {
         return "unknown".to_owned();
     }
     // SAFETY: not null, and the caller's promise.
-    unsafe { CStr::from_ptr(string) }
-        .to_string_lossy()
-        .into_owned()
+    unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
 }
 
 fn minor(version: &str) -> Option<u32> {
     let mut parts = version.split('.');
-    match (
-        parts.next()?.parse::<u32>().ok()?,
-        parts.next()?.parse::<u32>().ok()?,
-    ) {
+    match (parts.next()?.parse::<u32>().ok()?, parts.next()?.parse::<u32>().ok()?) {
         (1, minor) => Some(minor),
         (0, _) => None,
         _ => Some(u32::MAX),
@@ -151,10 +127,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = inspect(file.path()).unwrap_err();
         assert!(matches!(error, LibraryError::Open { .. }), "{error}");
-        assert!(
-            error
-                .to_string()
-                .contains(&file.path().display().to_string())
-        );
+        assert!(error.to_string().contains(&file.path().display().to_string()));
     }
 }

@@ -22,10 +22,7 @@ pub use library::{Library, LibraryError, inspect};
 
 use crate::discover::{Candidate, NamedMissing, Surroundings};
 use crate::provider::Cpu;
-use crate::{
-    Backend, InputView, LoadError, LoadRequest, OutputTensor, Placement, Provider, RunError,
-    Session, check,
-};
+use crate::{Backend, InputView, LoadError, LoadRequest, OutputTensor, Placement, Provider, RunError, Session, check};
 
 /// Stable name of this runtime.
 pub const NAME: &str = "onnxruntime";
@@ -44,24 +41,15 @@ impl OrtBackend {
     /// [`LoadError::Runtime`]: the file cannot be loaded, is not ONNX Runtime or too old, or another one is in use.
     pub fn open(path: &Path, options: RuntimeOptions) -> Result<Self, LoadError> {
         let (environment, library) = environment::environment(path, options)?;
-        Ok(Self {
-            environment,
-            library,
-            options,
-        })
+        Ok(Self { environment, library, options })
     }
 
     /// Looks for the library as [`Surroundings::look`] does and loads the first that works; `None` where there is none.
     ///
     /// # Errors
     /// [`LoadError::Runtime`]: the one that was named explicitly is not there or does not work.
-    pub fn find(
-        surroundings: &Surroundings,
-        options: RuntimeOptions,
-    ) -> Result<Option<Self>, LoadError> {
-        let found = surroundings
-            .look()
-            .map_err(|missing: NamedMissing| LoadError::Runtime(missing.to_string()))?;
+    pub fn find(surroundings: &Surroundings, options: RuntimeOptions) -> Result<Option<Self>, LoadError> {
+        let found = surroundings.look().map_err(|missing: NamedMissing| LoadError::Runtime(missing.to_string()))?;
         for Candidate { source, path, .. } in found {
             match Self::open(&path, options) {
                 Ok(backend) => {
@@ -87,26 +75,19 @@ impl OrtBackend {
     }
 
     fn builder(&self, request: &LoadRequest) -> Result<SessionBuilder, LoadError> {
-        let failed = |error: ort::Error| {
-            LoadError::Runtime(format!("ONNX Runtime refuses its session options: {error}"))
-        };
+        let failed =
+            |error: ort::Error| LoadError::Runtime(format!("ONNX Runtime refuses its session options: {error}"));
         let builder = ort::session::Session::builder(&self.environment).map_err(failed)?;
         let configured = || -> ort::Result<SessionBuilder> {
             let builder = builder
                 .with_optimization_level(GraphOptimizationLevel::All)?
                 // Weights straight from the system: an arena would round each up and keep the difference.
                 .with_device_allocated_initializers()?;
-            let builder = if exact_int8(request) {
-                builder.with_precise_qmm()?
-            } else {
-                builder
-            };
+            let builder = if exact_int8(request) { builder.with_precise_qmm()? } else { builder };
             if request.intra_op_threads == 0 {
                 return Ok(builder);
             }
-            let own = builder
-                .with_independent_thread_pool()?
-                .with_intra_threads(request.intra_op_threads)?;
+            let own = builder.with_independent_thread_pool()?.with_intra_threads(request.intra_op_threads)?;
             Ok(own.with_intra_op_spinning(self.options.spinning)?)
         };
         configured().map_err(failed)
@@ -124,28 +105,19 @@ impl Backend for OrtBackend {
 
     fn load(&self, request: &LoadRequest) -> Result<Box<dyn Session>, LoadError> {
         // ONNX Runtime's own words for an unreadable file do not always name it.
-        std::fs::File::open(&request.model).map_err(|source| LoadError::Read {
-            path: request.model.clone(),
-            source,
-        })?;
+        std::fs::File::open(&request.model)
+            .map_err(|source| LoadError::Read { path: request.model.clone(), source })?;
         let placed = placement::place(self, request)?;
         let signature = Signature {
             inputs: specs(request, "input", placed.session.inputs())?,
             outputs: specs(request, "output", placed.session.outputs())?,
         };
-        let failed = |error: ort::Error| {
-            LoadError::Runtime(format!("ONNX Runtime refuses its run options: {error}"))
-        };
+        let failed = |error: ort::Error| LoadError::Runtime(format!("ONNX Runtime refuses its run options: {error}"));
         let mut options = RunOptions::new().map_err(failed)?;
         if placed.verbose {
             options.set_log_level(LogLevel::Error).map_err(failed)?;
         }
-        Ok(Box::new(OrtSession {
-            session: placed.session,
-            signature,
-            placement: placed.placement,
-            options,
-        }))
+        Ok(Box::new(OrtSession { session: placed.session, signature, placement: placed.placement, options }))
     }
 }
 
@@ -167,32 +139,15 @@ impl Session for OrtSession {
 
     fn run(&mut self, inputs: &[InputView<'_>]) -> Result<Vec<OutputTensor>, RunError> {
         check::inputs(&self.signature, inputs)?;
-        let values = inputs
-            .iter()
-            .map(convert::input)
-            .collect::<Result<Vec<_>, _>>()?;
-        let outputs = self
-            .session
-            .run_with_options(values.as_slice(), &self.options)
-            .map_err(run_error)?;
-        outputs
-            .into_iter()
-            .map(|(name, value)| convert::output(value, name))
-            .collect()
+        let values = inputs.iter().map(convert::input).collect::<Result<Vec<_>, _>>()?;
+        let outputs = self.session.run_with_options(values.as_slice(), &self.options).map_err(run_error)?;
+        outputs.into_iter().map(|(name, value)| convert::output(value, name)).collect()
     }
 }
 
 /// Unless the configuration of the processor says otherwise; see [`Cpu::exact_int8`].
 fn exact_int8(request: &LoadRequest) -> bool {
-    request.providers.iter().all(|provider| {
-        !matches!(
-            provider,
-            Provider::Cpu(Cpu {
-                exact_int8: false,
-                ..
-            })
-        )
-    })
+    request.providers.iter().all(|provider| !matches!(provider, Provider::Cpu(Cpu { exact_int8: false, .. })))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -204,28 +159,16 @@ fn run_error(error: ort::Error) -> RunError {
     }
 }
 
-fn specs(
-    request: &LoadRequest,
-    side: &str,
-    outlets: &[Outlet],
-) -> Result<Vec<TensorSpec>, LoadError> {
+fn specs(request: &LoadRequest, side: &str, outlets: &[Outlet]) -> Result<Vec<TensorSpec>, LoadError> {
     let spec = |outlet: &Outlet| {
-        let known = outlet
-            .dtype()
-            .tensor_type()
-            .and_then(convert::datatype)
-            .zip(outlet.dtype().tensor_shape());
+        let known = outlet.dtype().tensor_type().and_then(convert::datatype).zip(outlet.dtype().tensor_shape());
         let (datatype, shape) = known.ok_or_else(|| LoadError::ElementType {
             path: request.model.clone(),
             runtime: NAME,
             tensor: format!("{side} '{}'", outlet.name()),
             found: outlet.dtype().to_string(),
         })?;
-        Ok(TensorSpec {
-            name: outlet.name().to_owned(),
-            datatype,
-            shape: shape.to_vec(),
-        })
+        Ok(TensorSpec { name: outlet.name().to_owned(), datatype, shape: shape.to_vec() })
     };
     outlets.iter().map(spec).collect()
 }

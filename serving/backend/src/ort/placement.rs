@@ -26,11 +26,8 @@ pub struct Placed {
 /// # Errors
 /// The model itself does not load, or a provider did not come up and the request is strict.
 pub fn place(backend: &OrtBackend, request: &LoadRequest) -> Result<Placed, LoadError> {
-    let model_error = |error: ort::Error| LoadError::Model {
-        path: request.model.clone(),
-        runtime: NAME,
-        reason: error.to_string(),
-    };
+    let model_error =
+        |error: ort::Error| LoadError::Model { path: request.model.clone(), runtime: NAME, reason: error.to_string() };
     let mut left = request.providers.iter().collect::<Vec<_>>();
     let mut declined = Vec::new();
     loop {
@@ -39,19 +36,10 @@ pub fn place(backend: &OrtBackend, request: &LoadRequest) -> Result<Placed, Load
         for provider in &left {
             match dispatch(provider, request.cache_dir.as_deref()).register(&mut builder) {
                 Ok(()) => registered.push(*provider),
-                Err(error) => decline(
-                    backend,
-                    request,
-                    provider,
-                    &error.to_string(),
-                    &mut declined,
-                )?,
+                Err(error) => decline(backend, request, provider, &error.to_string(), &mut declined)?,
             }
         }
-        let accelerated = registered
-            .iter()
-            .copied()
-            .find(|provider| !matches!(provider, Provider::Cpu(_)));
+        let accelerated = registered.iter().copied().find(|provider| !matches!(provider, Provider::Cpu(_)));
         let nodes = NodeCounts::default();
         if accelerated.is_some() {
             builder = nodes.listen(builder).map_err(model_error)?;
@@ -60,36 +48,16 @@ pub fn place(backend: &OrtBackend, request: &LoadRequest) -> Result<Placed, Load
             (Ok(session), _) => {
                 let nodes = nodes.take();
                 let first = registered.first().map_or("cpu", |provider| provider.name());
-                if let Some(provider) =
-                    accelerated.filter(|provider| nodes_of(&nodes, provider) == Some(0))
-                {
-                    decline(
-                        backend,
-                        request,
-                        provider,
-                        "it took no node of this model",
-                        &mut declined,
-                    )?;
+                if let Some(provider) = accelerated.filter(|provider| nodes_of(&nodes, provider) == Some(0)) {
+                    decline(backend, request, provider, "it took no node of this model", &mut declined)?;
                 }
                 let provider = busiest(&nodes).unwrap_or_else(|| first.to_owned());
-                let placement = Placement {
-                    runtime: NAME,
-                    provider,
-                    declined,
-                    nodes,
-                };
-                return Ok(Placed {
-                    session,
-                    placement,
-                    verbose: accelerated.is_some(),
-                });
+                let placement = Placement { runtime: NAME, provider, declined, nodes };
+                return Ok(Placed { session, placement, verbose: accelerated.is_some() });
             }
             (Err(error), Some(culprit)) => {
                 decline(backend, request, culprit, &error.to_string(), &mut declined)?;
-                left = registered
-                    .into_iter()
-                    .filter(|provider| !std::ptr::eq(*provider, culprit))
-                    .collect();
+                left = registered.into_iter().filter(|provider| !std::ptr::eq(*provider, culprit)).collect();
             }
             (Err(error), None) => return Err(model_error(error)),
         }
@@ -126,11 +94,7 @@ fn dispatch(provider: &Provider, cache_dir: Option<&Path>) -> ExecutionProviderD
     where
         E: ArbitrarilyConfigurableExecutionProvider,
     {
-        options
-            .into_iter()
-            .fold(provider, |provider, (key, value)| {
-                provider.with_arbitrary_config(key, value)
-            })
+        options.into_iter().fold(provider, |provider, (key, value)| provider.with_arbitrary_config(key, value))
     }
     let options = provider.to_key_values(cache_dir);
     match provider {
@@ -142,9 +106,7 @@ fn dispatch(provider: &Provider, cache_dir: Option<&Path>) -> ExecutionProviderD
             OtherKind::Xnnpack => with(ep::XNNPACK::default(), options).build(),
             OtherKind::CoreMl => with(ep::CoreML::default(), options).build(),
             OtherKind::Acl => {
-                let fast_math = options
-                    .iter()
-                    .any(|(key, value)| key == "fast_math" && value == "1");
+                let fast_math = options.iter().any(|(key, value)| key == "fast_math" && value == "1");
                 ep::ACL::default().with_fast_math(fast_math).build()
             }
         },
@@ -159,19 +121,13 @@ struct NodeCounts(Arc<Mutex<Vec<(String, usize)>>>);
 impl NodeCounts {
     fn listen(&self, builder: SessionBuilder) -> ort::Result<SessionBuilder> {
         let counts = self.clone();
-        let logger =
-            move |_: LogLevel, _: &str, _: &str, _: &str, message: &str| counts.hear(message);
-        Ok(builder
-            .with_logger(Arc::new(logger))?
-            .with_log_level(LogLevel::Verbose)?)
+        let logger = move |_: LogLevel, _: &str, _: &str, _: &str, message: &str| counts.hear(message);
+        Ok(builder.with_logger(Arc::new(logger))?.with_log_level(LogLevel::Verbose)?)
     }
 
     fn hear(&self, message: &str) {
         if let Some(count) = parse(message) {
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(count);
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(count);
         }
     }
 
@@ -184,35 +140,19 @@ fn parse(message: &str) -> Option<(String, usize)> {
     let (_, rest) = message.split_once("placed on [")?;
     let (provider, rest) = rest.split_once(']')?;
     let (_, count) = rest.split_once("Number of nodes:")?;
-    Some((
-        provider
-            .trim_end_matches("ExecutionProvider")
-            .to_ascii_lowercase(),
-        count.trim().parse().ok()?,
-    ))
+    Some((provider.trim_end_matches("ExecutionProvider").to_ascii_lowercase(), count.trim().parse().ok()?))
 }
 
 fn nodes_of(nodes: &[(String, usize)], provider: &Provider) -> Option<usize> {
     if nodes.is_empty() {
         return None;
     }
-    let name = provider
-        .onnxruntime_name()
-        .trim_end_matches("ExecutionProvider")
-        .to_ascii_lowercase();
-    Some(
-        nodes
-            .iter()
-            .find(|(of, _)| *of == name)
-            .map_or(0, |(_, count)| *count),
-    )
+    let name = provider.onnxruntime_name().trim_end_matches("ExecutionProvider").to_ascii_lowercase();
+    Some(nodes.iter().find(|(of, _)| *of == name).map_or(0, |(_, count)| *count))
 }
 
 fn busiest(nodes: &[(String, usize)]) -> Option<String> {
-    nodes
-        .iter()
-        .max_by_key(|(_, count)| *count)
-        .map(|(provider, _)| provider.clone())
+    nodes.iter().max_by_key(|(_, count)| *count).map(|(provider, _)| provider.clone())
 }
 
 #[cfg(test)]
@@ -228,9 +168,6 @@ mod tests {
         let nodes = counts.take();
         assert_eq!(nodes, [("tensorrt".to_owned(), 3), ("cpu".to_owned(), 1)]);
         assert_eq!(busiest(&nodes).as_deref(), Some("tensorrt"));
-        assert_eq!(
-            nodes_of(&nodes, &Provider::Cuda(crate::provider::Cuda::default())),
-            Some(0)
-        );
+        assert_eq!(nodes_of(&nodes, &Provider::Cuda(crate::provider::Cuda::default())), Some(0));
     }
 }

@@ -53,16 +53,10 @@ impl Cuda {
             ("heuristic", ConvAlgorithmSearch::Heuristic),
             ("default", ConvAlgorithmSearch::Default),
         ];
-        let device = options
-            .whole(&["device", "device_id"], 0, u64::from(u32::MAX >> 1))
-            .unwrap_or(0);
+        let device = options.whole(&["device", "device_id"], 0, u64::from(u32::MAX >> 1)).unwrap_or(0);
         Self {
             device: u32::try_from(device).unwrap_or(0),
-            memory_limit_bytes: options.whole(
-                &["memory_limit_bytes", "gpu_mem_limit"],
-                1,
-                u64::MAX,
-            ),
+            memory_limit_bytes: options.whole(&["memory_limit_bytes", "gpu_mem_limit"], 1, u64::MAX),
             arena_extend: options.choice(&["arena_extend_strategy"], &grow),
             conv_algorithm_search: options.choice(&["cudnn_conv_algo_search"], &search),
             tf32: options.flag(&["tf32", "use_tf32"]),
@@ -82,18 +76,12 @@ impl Cuda {
         });
         let pairs = [
             ("device_id", Some(self.device.to_string())),
-            (
-                "gpu_mem_limit",
-                self.memory_limit_bytes.map(|bytes| bytes.to_string()),
-            ),
+            ("gpu_mem_limit", self.memory_limit_bytes.map(|bytes| bytes.to_string())),
             ("arena_extend_strategy", grow),
             ("cudnn_conv_algo_search", search),
             ("use_tf32", self.tf32.map(flag)),
             ("prefer_nhwc", self.prefer_nhwc.map(flag)),
         ];
-        pairs
-            .into_iter()
-            .filter_map(|(key, value)| value.map(|value| (key.to_owned(), value)))
-            .collect()
+        pairs.into_iter().filter_map(|(key, value)| value.map(|value| (key.to_owned(), value))).collect()
     }
 }

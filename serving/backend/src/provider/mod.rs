@@ -67,10 +67,7 @@ pub enum OtherKind {
 
 impl Default for Cpu {
     fn default() -> Self {
-        Self {
-            arena: true,
-            exact_int8: true,
-        }
+        Self { arena: true, exact_int8: true }
     }
 }
 
@@ -148,18 +145,10 @@ impl TryFrom<&RawProvider> for Provider {
             }),
             name => match OtherKind::ALL.into_iter().find(|kind| kind.name() == name) {
                 Some(kind @ OtherKind::Acl) => {
-                    let fast_math = options
-                        .flag(&["fast_math"])
-                        .map(|on| ("fast_math".to_owned(), flag(on)));
-                    Self::Other(Other {
-                        kind,
-                        options: fast_math.into_iter().collect(),
-                    })
+                    let fast_math = options.flag(&["fast_math"]).map(|on| ("fast_math".to_owned(), flag(on)));
+                    Self::Other(Other { kind, options: fast_math.into_iter().collect() })
                 }
-                Some(kind) => Self::Other(Other {
-                    kind,
-                    options: options.rest(),
-                }),
+                Some(kind) => Self::Other(Other { kind, options: options.rest() }),
                 None => return Err(vec![ProviderFault::unknown_provider(&raw.name)]),
             },
         };
@@ -169,9 +158,7 @@ impl TryFrom<&RawProvider> for Provider {
 }
 
 /// Names that configuration may use.
-pub(crate) const NAMES: [&str; 7] = [
-    "tensorrt", "cuda", "cpu", "openvino", "xnnpack", "acl", "coreml",
-];
+pub(crate) const NAMES: [&str; 7] = ["tensorrt", "cuda", "cpu", "openvino", "xnnpack", "acl", "coreml"];
 
 fn flag(on: bool) -> String {
     (if on { "1" } else { "0" }).to_owned()

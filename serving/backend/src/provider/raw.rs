@@ -30,13 +30,8 @@ impl RawProvider {
     /// From an entry of `execution_accelerators` in Triton's `config.pbtxt`, where all values are text.
     #[must_use]
     pub fn from_triton(name: &str, parameters: impl IntoIterator<Item = (String, String)>) -> Self {
-        let options = parameters
-            .into_iter()
-            .map(|(key, value)| (key, Scalar::Text(value)));
-        Self {
-            name: name.to_owned(),
-            options: options.collect(),
-        }
+        let options = parameters.into_iter().map(|(key, value)| (key, Scalar::Text(value)));
+        Self { name: name.to_owned(), options: options.collect() }
     }
 }
 

@@ -27,51 +27,26 @@ pub struct Reader<'a> {
 
 impl ProviderFault {
     pub(super) fn unknown_provider(name: &str) -> Self {
-        let problem = format!(
-            "unknown{}; expected one of {}",
-            suggestion(name, &super::NAMES),
-            super::NAMES.join(", ")
-        );
-        Self {
-            provider: name.to_owned(),
-            option: None,
-            problem,
-        }
+        let problem =
+            format!("unknown{}; expected one of {}", suggestion(name, &super::NAMES), super::NAMES.join(", "));
+        Self { provider: name.to_owned(), option: None, problem }
     }
 }
 
 impl<'a> Reader<'a> {
     pub fn new(raw: &'a RawProvider) -> Self {
-        let left = raw
-            .options
-            .iter()
-            .map(|(name, value)| (name.as_str(), value))
-            .collect();
-        Self {
-            raw,
-            left,
-            known: Vec::new(),
-            faults: Vec::new(),
-        }
+        let left = raw.options.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        Self { raw, left, known: Vec::new(), faults: Vec::new() }
     }
 
     /// The option under one of `names` (ours first, then ONNX Runtime's and Triton's); given under two, that is a fault.
     fn take(&mut self, names: &[&'static str]) -> Option<(&'static str, &'a Scalar)> {
         self.known.extend(names);
-        let mut given = names
-            .iter()
-            .filter_map(|name| self.left.remove(name).map(|value| (*name, value)))
-            .collect::<Vec<_>>();
+        let mut given =
+            names.iter().filter_map(|name| self.left.remove(name).map(|value| (*name, value))).collect::<Vec<_>>();
         if given.len() > 1 {
-            let others = given
-                .iter()
-                .skip(1)
-                .map(|(name, _)| format!("'{name}'"))
-                .collect::<Vec<_>>();
-            self.fault(
-                given[0].0,
-                format!("given again as {}; keep one of them", others.join(" and ")),
-            );
+            let others = given.iter().skip(1).map(|(name, _)| format!("'{name}'")).collect::<Vec<_>>();
+            self.fault(given[0].0, format!("given again as {}; keep one of them", others.join(" and ")));
         }
         (!given.is_empty()).then(|| given.swap_remove(0))
     }
@@ -103,24 +78,15 @@ impl<'a> Reader<'a> {
 
     /// Text that is not empty and has no NUL, which ONNX Runtime could not take.
     pub fn text(&mut self, names: &[&'static str]) -> Option<String> {
-        self.parsed(names, "some text", |value| {
-            Some(value.to_string()).filter(|text| is_text(text))
-        })
+        self.parsed(names, "some text", |value| Some(value.to_string()).filter(|text| is_text(text)))
     }
 
     /// One of `choices`, in either case.
     pub fn choice<T: Copy>(&mut self, names: &[&'static str], choices: &[(&str, T)]) -> Option<T> {
-        let expected = choices
-            .iter()
-            .map(|(name, _)| *name)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let expected = choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
         self.parsed(names, &format!("one of {expected}"), |value| {
             let found = value.to_string();
-            choices
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(&found))
-                .map(|(_, choice)| *choice)
+            choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(&found)).map(|(_, choice)| *choice)
         })
     }
 
@@ -146,23 +112,14 @@ impl<'a> Reader<'a> {
             .filter(|(name, value)| !is_text(name) || value.to_string().contains('\0'))
             .map(|(name, _)| *name)
         {
-            self.fault(
-                name,
-                "has a NUL character, which ONNX Runtime cannot take".to_owned(),
-            );
+            self.fault(name, "has a NUL character, which ONNX Runtime cannot take".to_owned());
         }
-        left.into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_string()))
-            .collect()
+        left.into_iter().map(|(name, value)| (name.to_owned(), value.to_string())).collect()
     }
 
     /// Records a fault of the option `name`.
     pub fn fault(&mut self, name: &str, problem: String) {
-        self.faults.push(ProviderFault {
-            provider: self.raw.name.clone(),
-            option: Some(name.to_owned()),
-            problem,
-        });
+        self.faults.push(ProviderFault { provider: self.raw.name.clone(), option: Some(name.to_owned()), problem });
     }
 
     /// Whatever was not taken is unknown.
@@ -171,26 +128,11 @@ impl<'a> Reader<'a> {
     /// All faults that were found.
     pub fn finish(mut self) -> Result<(), Vec<ProviderFault>> {
         for name in std::mem::take(&mut self.left).into_keys() {
-            let known = self
-                .known
-                .iter()
-                .filter(|known| !known.starts_with("trt_"))
-                .copied()
-                .collect::<Vec<_>>()
-                .join(", ");
-            self.fault(
-                name,
-                format!(
-                    "unknown{}; known are {known}",
-                    suggestion(name, &self.known)
-                ),
-            );
+            let known =
+                self.known.iter().filter(|known| !known.starts_with("trt_")).copied().collect::<Vec<_>>().join(", ");
+            self.fault(name, format!("unknown{}; known are {known}", suggestion(name, &self.known)));
         }
-        if self.faults.is_empty() {
-            Ok(())
-        } else {
-            Err(self.faults)
-        }
+        if self.faults.is_empty() { Ok(()) } else { Err(self.faults) }
     }
 }
 
@@ -199,13 +141,7 @@ fn is_text(text: &str) -> bool {
 }
 
 fn suggestion(found: &str, known: &[&str]) -> String {
-    let score =
-        |name: &&&str| (strsim::normalized_damerau_levenshtein(found, name) * 1000.0) as u32;
-    let closest = known
-        .iter()
-        .max_by_key(score)
-        .filter(|name| score(name) >= 600);
-    closest
-        .map(|name| format!(", did you mean '{name}'?"))
-        .unwrap_or_default()
+    let score = |name: &&&str| (strsim::normalized_damerau_levenshtein(found, name) * 1000.0) as u32;
+    let closest = known.iter().max_by_key(score).filter(|name| score(name) >= 600);
+    closest.map(|name| format!(", did you mean '{name}'?")).unwrap_or_default()
 }

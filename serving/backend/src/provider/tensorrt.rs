@@ -83,20 +83,12 @@ enum Precision {
 
 impl TensorRt {
     pub(super) fn read(options: &mut Reader<'_>) -> Self {
-        let choices = [
-            ("FP32", Precision::Fp32),
-            ("FP16", Precision::Fp16),
-            ("INT8", Precision::Int8),
-        ];
+        let choices = [("FP32", Precision::Fp32), ("FP16", Precision::Fp16), ("INT8", Precision::Int8)];
         let mode = options.choice(&["precision_mode"], &choices);
-        let device = options
-            .whole(&["device", "device_id"], 0, u64::from(u32::MAX >> 1))
-            .unwrap_or(0);
+        let device = options.whole(&["device", "device_id"], 0, u64::from(u32::MAX >> 1)).unwrap_or(0);
         Self {
             device: u32::try_from(device).unwrap_or(0),
-            fp16: options
-                .flag(&["fp16", "trt_fp16_enable"])
-                .unwrap_or(mode == Some(Precision::Fp16)),
+            fp16: options.flag(&["fp16", "trt_fp16_enable"]).unwrap_or(mode == Some(Precision::Fp16)),
             int8: int8(options, mode == Some(Precision::Int8)),
             engine_cache: cache(
                 options,
@@ -109,36 +101,19 @@ impl TensorRt {
                 &["timing_cache_path", "trt_timing_cache_path"],
             ),
             max_workspace_bytes: options.whole(
-                &[
-                    "max_workspace_bytes",
-                    "max_workspace_size_bytes",
-                    "trt_max_workspace_size",
-                ],
+                &["max_workspace_bytes", "max_workspace_size_bytes", "trt_max_workspace_size"],
                 1,
                 u64::MAX,
             ),
-            optimization_level: options.whole(
-                &["optimization_level", "trt_builder_optimization_level"],
-                0,
-                5,
-            ),
+            optimization_level: options.whole(&["optimization_level", "trt_builder_optimization_level"], 0, 5),
             dla_core: dla_core(options),
             profile: profile(options),
-            detailed_build_log: options
-                .flag(&["detailed_build_log", "trt_detailed_build_log"])
-                .unwrap_or(false),
-            sequential_build: options
-                .flag(&["sequential_build", "trt_force_sequential_engine_build"])
-                .unwrap_or(false),
+            detailed_build_log: options.flag(&["detailed_build_log", "trt_detailed_build_log"]).unwrap_or(false),
+            sequential_build: options.flag(&["sequential_build", "trt_force_sequential_engine_build"]).unwrap_or(false),
             context_memory_sharing: options
-                .flag(&[
-                    "context_memory_sharing",
-                    "trt_context_memory_sharing_enable",
-                ])
+                .flag(&["context_memory_sharing", "trt_context_memory_sharing_enable"])
                 .unwrap_or(false),
-            cuda_graph: options
-                .flag(&["cuda_graph", "trt_cuda_graph_enable"])
-                .unwrap_or(false),
+            cuda_graph: options.flag(&["cuda_graph", "trt_cuda_graph_enable"]).unwrap_or(false),
         }
     }
 
@@ -152,10 +127,7 @@ impl TensorRt {
             put("trt_int8_calibration_table_name", name.clone());
             put("trt_int8_use_native_calibration_table", flag(*native));
         }
-        for (what, cache) in [
-            ("engine", &self.engine_cache),
-            ("timing", &self.timing_cache),
-        ] {
+        for (what, cache) in [("engine", &self.engine_cache), ("timing", &self.timing_cache)] {
             let folder = match cache {
                 Cache::Off => None,
                 Cache::At(folder) => Some(folder.as_path()),
@@ -163,10 +135,7 @@ impl TensorRt {
             };
             put(&format!("trt_{what}_cache_enable"), flag(folder.is_some()));
             if let Some(folder) = folder {
-                put(
-                    &format!("trt_{what}_cache_path"),
-                    folder.display().to_string(),
-                );
+                put(&format!("trt_{what}_cache_path"), folder.display().to_string());
             }
         }
         if let Some(bytes) = self.max_workspace_bytes {
@@ -185,14 +154,8 @@ impl TensorRt {
             put("trt_profile_max_shapes", max.clone());
         }
         put("trt_detailed_build_log", flag(self.detailed_build_log));
-        put(
-            "trt_force_sequential_engine_build",
-            flag(self.sequential_build),
-        );
-        put(
-            "trt_context_memory_sharing_enable",
-            flag(self.context_memory_sharing),
-        );
+        put("trt_force_sequential_engine_build", flag(self.sequential_build));
+        put("trt_context_memory_sharing_enable", flag(self.context_memory_sharing));
         put("trt_cuda_graph_enable", flag(self.cuda_graph));
         pairs
     }
@@ -200,21 +163,15 @@ impl TensorRt {
 
 fn int8(options: &mut Reader<'_>, by_mode: bool) -> Int8 {
     let on = options.flag(&["int8", "trt_int8_enable"]);
-    let table = options.text(&[
-        "int8_calibration_table",
-        "int8_calibration_table_name",
-        "trt_int8_calibration_table_name",
-    ]);
+    let table =
+        options.text(&["int8_calibration_table", "int8_calibration_table_name", "trt_int8_calibration_table_name"]);
     let native = options.flag(&[
         "int8_native_calibration_table",
         "int8_use_native_calibration_table",
         "trt_int8_use_native_calibration_table",
     ]);
     match (on.unwrap_or(by_mode || table.is_some()), table) {
-        (true, Some(name)) => Int8::Table {
-            name,
-            native: native.unwrap_or(false),
-        },
+        (true, Some(name)) => Int8::Table { name, native: native.unwrap_or(false) },
         (true, None) => Int8::Qdq,
         (false, None) => Int8::Off,
         (false, Some(_)) => {
@@ -238,11 +195,7 @@ fn cache(options: &mut Reader<'_>, enable: &[&'static str], path: &[&'static str
 fn dla_core(options: &mut Reader<'_>) -> Option<u64> {
     let on = options.flag(&["dla", "trt_dla_enable"]);
     let core = options.whole(&["dla_core", "trt_dla_core"], 0, 7);
-    if on == Some(false) {
-        None
-    } else {
-        core.or_else(|| on.map(|_| 0))
-    }
+    if on == Some(false) { None } else { core.or_else(|| on.map(|_| 0)) }
 }
 
 fn profile(options: &mut Reader<'_>) -> Option<Profile> {
@@ -253,10 +206,7 @@ fn profile(options: &mut Reader<'_>) -> Option<Profile> {
         (Some(min), Some(opt), Some(max)) => Some(Profile { min, opt, max }),
         (None, None, None) => None,
         _ => {
-            options.fault(
-                "profile_min_shapes",
-                "min, opt and max shapes are needed together".to_owned(),
-            );
+            options.fault("profile_min_shapes", "min, opt and max shapes are needed together".to_owned());
             None
         }
     }

@@ -8,19 +8,11 @@ fn raw(toml: &str) -> RawProvider {
 
 fn pairs(toml: &str) -> Vec<String> {
     let provider = Provider::try_from(&raw(toml)).unwrap();
-    provider
-        .to_key_values(Some(Path::new("/cache")))
-        .into_iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect()
+    provider.to_key_values(Some(Path::new("/cache"))).into_iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
 fn faults(toml: &str) -> Vec<String> {
-    Provider::try_from(&raw(toml))
-        .unwrap_err()
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    Provider::try_from(&raw(toml)).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -106,10 +98,7 @@ fn tritons_names_mean_the_same_as_ours() {
     assert_eq!(Provider::try_from(&triton), Provider::try_from(&raw(ours)));
     assert_eq!(
         Provider::try_from(&raw("name = 'tensorrt'\nprecision_mode = 'INT8'")),
-        Ok(Provider::TensorRt(TensorRt {
-            int8: Int8::Qdq,
-            ..TensorRt::default()
-        }))
+        Ok(Provider::TensorRt(TensorRt { int8: Int8::Qdq, ..TensorRt::default() }))
     );
 }
 
@@ -126,37 +115,21 @@ fn every_fault_is_reported_with_found_expected_and_a_suggestion() {
     "#;
     let found = faults(wrong);
     assert_eq!(found.len(), 5, "{found:#?}");
+    assert!(
+        found.iter().any(|fault| fault == "provider 'tensorrt', option 'int8': found 'maybe', expected true or false")
+    );
     assert!(found.iter().any(|fault| fault
-        == "provider 'tensorrt', option 'int8': found 'maybe', expected true or false"));
-    assert!(
-        found.iter().any(|fault| fault
-            == "provider 'tensorrt', option 'optimization_level': found '9', expected a whole number from 0 to 5")
-    );
-    assert!(
-        found
-            .iter()
-            .any(|fault| fault.contains("'fp61': unknown, did you mean 'fp16'?"))
-    );
-    assert!(
-        found
-            .iter()
-            .any(|fault| fault.contains("min, opt and max shapes are needed together"))
-    );
-    assert!(
-        found
-            .iter()
-            .any(|fault| fault.contains("'dla_core': given again as 'trt_dla_core'"))
-    );
+        == "provider 'tensorrt', option 'optimization_level': found '9', expected a whole number from 0 to 5"));
+    assert!(found.iter().any(|fault| fault.contains("'fp61': unknown, did you mean 'fp16'?")));
+    assert!(found.iter().any(|fault| fault.contains("min, opt and max shapes are needed together")));
+    assert!(found.iter().any(|fault| fault.contains("'dla_core': given again as 'trt_dla_core'")));
     assert_eq!(
         faults("name = 'tensorr'"),
         [
             "provider 'tensorr': unknown, did you mean 'tensorrt'?; expected one of tensorrt, cuda, cpu, openvino, xnnpack, acl, coreml"
         ]
     );
-    assert!(
-        faults("name = 'tensorrt'\nint8 = false\nint8_calibration_table = 't'")[0]
-            .contains("while int8 is off")
-    );
+    assert!(faults("name = 'tensorrt'\nint8 = false\nint8_calibration_table = 't'")[0].contains("while int8 is off"));
 }
 
 #[test]
@@ -169,27 +142,15 @@ fn without_a_folder_nothing_is_cached() {
 
 #[test]
 fn the_processor_is_exact_unless_told_otherwise() {
-    assert_eq!(
-        Provider::try_from(&raw("name = 'cpu'")),
-        Ok(Provider::cpu())
-    );
+    assert_eq!(Provider::try_from(&raw("name = 'cpu'")), Ok(Provider::cpu()));
     assert_eq!(
         Provider::try_from(&raw("name = 'CPU'\narena = false\nexact_int8 = 0")),
-        Ok(Provider::Cpu(Cpu {
-            arena: false,
-            exact_int8: false
-        }))
+        Ok(Provider::Cpu(Cpu { arena: false, exact_int8: false }))
     );
 }
 
 #[test]
 fn providers_passed_on_by_name_keep_their_options() {
-    assert_eq!(
-        pairs("name = 'openvino'\ndevice_type = 'GPU'\nnum_streams = 2"),
-        ["device_type=GPU", "num_streams=2"]
-    );
-    assert_eq!(
-        faults("name = 'openvino'\ndevice_type = \"a\\u0000b\"").len(),
-        1
-    );
+    assert_eq!(pairs("name = 'openvino'\ndevice_type = 'GPU'\nnum_streams = 2"), ["device_type=GPU", "num_streams=2"]);
+    assert_eq!(faults("name = 'openvino'\ndevice_type = \"a\\u0000b\"").len(), 1);
 }

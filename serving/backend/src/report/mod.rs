@@ -75,14 +75,7 @@ impl Report {
         let mut runtimes = onnxruntimes(&surroundings, &mut advice);
         #[cfg(feature = "tract")]
         runtimes.push(tract());
-        Self {
-            system: System::read(),
-            board,
-            gpu: Gpu::read(root),
-            runtimes,
-            searched: surroundings.places(),
-            advice,
-        }
+        Self { system: System::read(), board, gpu: Gpu::read(root), runtimes, searched: surroundings.places(), advice }
     }
 }
 
@@ -90,10 +83,7 @@ impl Report {
 fn tract() -> Runtime {
     use crate::{Backend, tract::TractBackend};
     let backend = TractBackend::new();
-    let state = ProviderState {
-        name: "cpu".to_owned(),
-        state: trial(&backend, crate::Provider::cpu()),
-    };
+    let state = ProviderState { name: "cpu".to_owned(), state: trial(&backend, crate::Provider::cpu()) };
     Runtime {
         name: backend.name(),
         version: Some(backend.version()),
@@ -120,7 +110,10 @@ fn onnxruntimes(surroundings: &Surroundings, advice: &mut Vec<String>) -> Vec<Ru
         }
     };
     if found.is_empty() {
-        advice.push("no ONNX Runtime found, models run in tract: `pip install onnxruntime`, or name a library in TAKT_ORT".to_owned());
+        advice.push(
+            "no ONNX Runtime found, models run in tract: `pip install onnxruntime`, or name a library in TAKT_ORT"
+                .to_owned(),
+        );
     }
     let mut serving = None;
     let mut runtimes = Vec::new();
@@ -128,11 +121,7 @@ fn onnxruntimes(surroundings: &Surroundings, advice: &mut Vec<String>) -> Vec<Ru
         let inspected = ort::inspect(&candidate.path);
         let mut runtime = Runtime {
             name: ort::NAME,
-            version: inspected
-                .as_ref()
-                .ok()
-                .map(|library| library.version.clone())
-                .or(candidate.named_version),
+            version: inspected.as_ref().ok().map(|library| library.version.clone()).or(candidate.named_version),
             library: Some((candidate.source, candidate.path.clone())),
             problem: inspected.as_ref().err().map(ToString::to_string),
             providers: Vec::new(),
@@ -143,17 +132,9 @@ fn onnxruntimes(surroundings: &Surroundings, advice: &mut Vec<String>) -> Vec<Ru
                     Ok(backend) => serving = Some(backend),
                     Err(error) => runtime.problem = Some(error.to_string()),
                 }
-                runtime.providers = library
-                    .providers
-                    .iter()
-                    .map(|name| provider(name, serving.as_ref()))
-                    .collect();
+                runtime.providers = library.providers.iter().map(|name| provider(name, serving.as_ref())).collect();
             } else {
-                runtime.providers = library
-                    .providers
-                    .iter()
-                    .map(|name| provider(name, None))
-                    .collect();
+                runtime.providers = library.providers.iter().map(|name| provider(name, None)).collect();
             }
         }
         runtimes.push(runtime);
@@ -166,22 +147,14 @@ fn onnxruntimes(surroundings: &Surroundings, advice: &mut Vec<String>) -> Vec<Ru
 fn provider(onnxruntime_name: &str, backend: Option<&crate::ort::OrtBackend>) -> ProviderState {
     use crate::provider::{NAMES, RawProvider};
     let mut known = NAMES.into_iter().filter_map(|name| {
-        crate::Provider::try_from(&RawProvider {
-            name: name.to_owned(),
-            ..RawProvider::default()
-        })
-        .ok()
+        crate::Provider::try_from(&RawProvider { name: name.to_owned(), ..RawProvider::default() }).ok()
     });
     let known = known.find(|provider| provider.onnxruntime_name() == onnxruntime_name);
     let name = match &known {
         Some(provider) => provider.name().to_owned(),
         None => onnxruntime_name.to_owned(),
     };
-    let state = known
-        .zip(backend)
-        .map_or(State::Untried, |(provider, backend)| {
-            trial(backend, provider)
-        });
+    let state = known.zip(backend).map_or(State::Untried, |(provider, backend)| trial(backend, provider));
     ProviderState { name, state }
 }
 
@@ -191,14 +164,9 @@ fn trial(backend: &dyn crate::Backend, provider: crate::Provider) -> State {
     const TINY: &[u8] = include_bytes!("tiny.onnx");
     let attempt = || -> Result<(), String> {
         let file = std::env::temp_dir().join(format!("takt-doctor-{}.onnx", std::process::id()));
-        std::fs::write(&file, TINY)
-            .map_err(|error| format!("cannot write '{}': {error}", file.display()))?;
-        let request = crate::LoadRequest {
-            model: file.clone(),
-            providers: vec![provider],
-            strict: true,
-            ..Default::default()
-        };
+        std::fs::write(&file, TINY).map_err(|error| format!("cannot write '{}': {error}", file.display()))?;
+        let request =
+            crate::LoadRequest { model: file.clone(), providers: vec![provider], strict: true, ..Default::default() };
         let loaded = backend.load(&request);
         // Nothing depends on it any more, and nothing can be done about a file that stays.
         let _ = std::fs::remove_file(&file);
@@ -213,83 +181,40 @@ fn trial(backend: &dyn crate::Backend, provider: crate::Provider) -> State {
             data: bytemuck::cast_slice(&data),
         };
         let outputs = session.run(&[input]).map_err(|error| error.to_string())?;
-        let right = outputs.first().is_some_and(|output| {
-            *output.data == *bytemuck::cast_slice::<f32, u8>(&[0.0, 0.0, 1.0, 2.0])
-        });
-        if right {
-            Ok(())
-        } else {
-            Err("it computed a ReLU wrongly".to_owned())
-        }
+        let right = outputs
+            .first()
+            .is_some_and(|output| *output.data == *bytemuck::cast_slice::<f32, u8>(&[0.0, 0.0, 1.0, 2.0]));
+        if right { Ok(()) } else { Err("it computed a ReLU wrongly".to_owned()) }
     };
     attempt().map_or_else(State::Fails, |()| State::Works)
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let System {
-            arch,
-            processor,
-            cpu_features,
-            processors,
-            memory_bytes,
-            memory_limit_bytes,
-        } = &self.system;
+        let System { arch, processor, cpu_features, processors, memory_bytes, memory_limit_bytes } = &self.system;
         writeln!(
             f,
             "machine    {arch}, {processors} processors, {}",
             processor.as_deref().unwrap_or("of unknown name")
         )?;
         writeln!(f, "features   {}", cpu_features.join(" "))?;
-        let limit = memory_limit_bytes
-            .map(|bytes| format!(", limited to {}", gigabytes(bytes)))
-            .unwrap_or_default();
-        writeln!(
-            f,
-            "memory     {}{limit}",
-            memory_bytes.map_or("unknown".to_owned(), gigabytes)
-        )?;
-        if let Some(Board {
-            model,
-            l4t,
-            jetpack,
-        }) = &self.board
-        {
-            let l4t = l4t
-                .as_ref()
-                .map(|l4t| format!(", L4T {l4t}"))
-                .unwrap_or_default();
-            let jetpack = jetpack
-                .map(|jetpack| format!(", JetPack {jetpack}"))
-                .unwrap_or_default();
+        let limit = memory_limit_bytes.map(|bytes| format!(", limited to {}", gigabytes(bytes))).unwrap_or_default();
+        writeln!(f, "memory     {}{limit}", memory_bytes.map_or("unknown".to_owned(), gigabytes))?;
+        if let Some(Board { model, l4t, jetpack }) = &self.board {
+            let l4t = l4t.as_ref().map(|l4t| format!(", L4T {l4t}")).unwrap_or_default();
+            let jetpack = jetpack.map(|jetpack| format!(", JetPack {jetpack}")).unwrap_or_default();
             writeln!(f, "board      {model}{l4t}{jetpack}")?;
         }
         match &self.gpu {
-            Some(Gpu { driver, names }) => {
-                writeln!(f, "GPU        {}, driver {driver}", names.join(", "))?
-            }
+            Some(Gpu { driver, names }) => writeln!(f, "GPU        {}, driver {driver}", names.join(", "))?,
             None => writeln!(f, "GPU        no NVIDIA driver")?,
         }
         for (at, runtime) in self.runtimes.iter().enumerate() {
-            writeln!(
-                f,
-                "{}{runtime}",
-                if at == 0 {
-                    "runtimes   "
-                } else {
-                    "           "
-                }
-            )?;
+            writeln!(f, "{}{runtime}", if at == 0 { "runtimes   " } else { "           " })?;
         }
-        if !self
-            .runtimes
-            .iter()
-            .any(|runtime| runtime.library.is_some())
-        {
-            let places = self
-                .searched
-                .iter()
-                .map(|(source, place)| format!("\n             {} ({source})", place.display()));
+        if !self.runtimes.iter().any(|runtime| runtime.library.is_some()) {
+            let places =
+                self.searched.iter().map(|(source, place)| format!("\n             {} ({source})", place.display()));
             writeln!(f, "searched   {}", places.collect::<String>().trim_start())?;
         }
         for advice in &self.advice {
@@ -301,12 +226,7 @@ impl fmt::Display for Report {
 
 impl fmt::Display for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}",
-            self.name,
-            self.version.as_deref().unwrap_or("of unknown version")
-        )?;
+        write!(f, "{} {}", self.name, self.version.as_deref().unwrap_or("of unknown version"))?;
         if let Some((source, path)) = &self.library {
             write!(f, ", '{}' ({source})", path.display())?;
         }
@@ -316,9 +236,7 @@ impl fmt::Display for Runtime {
         for ProviderState { name, state } in &self.providers {
             match state {
                 State::Works => write!(f, "\n             {name}: works")?,
-                State::Fails(reason) => {
-                    write!(f, "\n             {name}: does not come up: {reason}")?
-                }
+                State::Fails(reason) => write!(f, "\n             {name}: does not come up: {reason}")?,
                 State::Untried => write!(f, "\n             {name}: not tried")?,
             }
         }
@@ -341,13 +259,7 @@ mod tests {
         assert!(text.starts_with("machine    "), "{text}");
         assert!(serde_json::to_string(&report).is_ok());
         #[cfg(feature = "tract")]
-        assert!(
-            text.contains(&format!(
-                "tract {}\n             cpu: works",
-                crate::tract::VERSION
-            )),
-            "{text}"
-        );
+        assert!(text.contains(&format!("tract {}\n             cpu: works", crate::tract::VERSION)), "{text}");
     }
 
     #[test]
@@ -358,14 +270,8 @@ mod tests {
             library: Some((Source::System, "/usr/lib/libonnxruntime.so".into())),
             problem: None,
             providers: vec![
-                ProviderState {
-                    name: "tensorrt".to_owned(),
-                    state: State::Fails("no driver".to_owned()),
-                },
-                ProviderState {
-                    name: "cpu".to_owned(),
-                    state: State::Works,
-                },
+                ProviderState { name: "tensorrt".to_owned(), state: State::Fails("no driver".to_owned()) },
+                ProviderState { name: "cpu".to_owned(), state: State::Works },
             ],
         };
         let expected = "onnxruntime 1.18.0, '/usr/lib/libonnxruntime.so' (the system's library folders)\

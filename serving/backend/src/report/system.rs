@@ -54,15 +54,9 @@ impl System {
             let line = text.lines().find(|line| line.starts_with(name))?;
             Some(line.split_once(':')?.1.trim().to_owned())
         };
-        let kilobytes = field("/proc/meminfo", "MemTotal")
-            .and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
-        let limit = [
-            "/sys/fs/cgroup/memory.max",
-            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        ];
-        let limit = limit
-            .iter()
-            .find_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
+        let kilobytes = field("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+        let limit = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
+        let limit = limit.iter().find_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
         let memory_bytes = kilobytes.map(|kilobytes| kilobytes * 1024);
         Self {
             arch: std::env::consts::ARCH,
@@ -71,8 +65,7 @@ impl System {
             processors: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
             memory_bytes,
             // Without a limit, version 1 of cgroups gives a number no machine has.
-            memory_limit_bytes: limit
-                .filter(|limit| memory_bytes.is_none_or(|memory| *limit < memory)),
+            memory_limit_bytes: limit.filter(|limit| memory_bytes.is_none_or(|memory| *limit < memory)),
         }
     }
 }
@@ -82,15 +75,9 @@ impl Board {
     #[must_use]
     pub fn read(root: &Path) -> Option<Self> {
         let model = fs::read_to_string(root.join("proc/device-tree/model")).ok()?;
-        let l4t = fs::read_to_string(root.join("etc/nv_tegra_release"))
-            .ok()
-            .and_then(|text| l4t(&text));
+        let l4t = fs::read_to_string(root.join("etc/nv_tegra_release")).ok().and_then(|text| l4t(&text));
         let jetpack = l4t.as_deref().and_then(jetpack);
-        Some(Self {
-            model: model.trim_matches(['\0', ' ', '\n']).to_owned(),
-            l4t,
-            jetpack,
-        })
+        Some(Self { model: model.trim_matches(['\0', ' ', '\n']).to_owned(), l4t, jetpack })
     }
 
     /// What to tell the owner of a board that is too old.
@@ -110,22 +97,15 @@ impl Gpu {
     pub fn read(root: &Path) -> Option<Self> {
         let text = fs::read_to_string(root.join("proc/driver/nvidia/version")).ok()?;
         let driver = text.lines().find(|line| line.starts_with("NVRM"))?;
-        let is_version =
-            |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
+        let is_version = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) && word.contains('.');
         let driver = driver.split_whitespace().find(is_version)?.to_owned();
-        let gpus = fs::read_dir(root.join("proc/driver/nvidia/gpus"))
-            .into_iter()
-            .flatten()
-            .flatten();
+        let gpus = fs::read_dir(root.join("proc/driver/nvidia/gpus")).into_iter().flatten().flatten();
         let names = gpus.filter_map(|gpu| {
             let text = fs::read_to_string(gpu.path().join("information")).ok()?;
             let line = text.lines().find(|line| line.starts_with("Model:"))?;
             Some(line.trim_start_matches("Model:").trim().to_owned())
         });
-        Some(Self {
-            driver,
-            names: names.collect(),
-        })
+        Some(Self { driver, names: names.collect() })
     }
 }
 
@@ -168,10 +148,7 @@ pub fn cpu_features() -> Vec<&'static str> {
     #[cfg(target_arch = "aarch64")]
     let features = [
         ("neon", std::arch::is_aarch64_feature_detected!("neon")),
-        (
-            "dotprod",
-            std::arch::is_aarch64_feature_detected!("dotprod"),
-        ),
+        ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")),
         ("fp16", std::arch::is_aarch64_feature_detected!("fp16")),
         ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm")),
         ("bf16", std::arch::is_aarch64_feature_detected!("bf16")),
@@ -179,11 +156,7 @@ pub fn cpu_features() -> Vec<&'static str> {
     ];
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let features: [(&str, bool); 0] = [];
-    features
-        .into_iter()
-        .filter(|(_, there)| *there)
-        .map(|(name, _)| name)
-        .collect()
+    features.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
 }
 
 #[cfg(test)]
@@ -203,14 +176,8 @@ mod tests {
     #[test]
     fn a_jetson_says_what_it_is_and_an_old_one_is_told() {
         let nano = root(&[
-            (
-                "proc/device-tree/model",
-                "NVIDIA Jetson Nano Developer Kit\0",
-            ),
-            (
-                "etc/nv_tegra_release",
-                "# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t210ref, EABI: aarch64\n",
-            ),
+            ("proc/device-tree/model", "NVIDIA Jetson Nano Developer Kit\0"),
+            ("etc/nv_tegra_release", "# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t210ref, EABI: aarch64\n"),
         ]);
         let board = Board::read(nano.path()).unwrap();
         assert_eq!(
@@ -221,18 +188,10 @@ mod tests {
                 jetpack: Some(4)
             }
         );
-        assert!(
-            board
-                .too_old()
-                .unwrap()
-                .starts_with("JetPack 4 (L4T 32.7.1) is older than JetPack 5")
-        );
+        assert!(board.too_old().unwrap().starts_with("JetPack 4 (L4T 32.7.1) is older than JetPack 5"));
         let orin = root(&[
             ("proc/device-tree/model", "NVIDIA Jetson AGX Orin\0"),
-            (
-                "etc/nv_tegra_release",
-                "# R36 (release), REVISION: 4.3, GCID: 38968081\n",
-            ),
+            ("etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, GCID: 38968081\n"),
         ]);
         assert_eq!(Board::read(orin.path()).unwrap().too_old(), None);
         assert_eq!(Board::read(root(&[]).path()), None);
@@ -245,15 +204,9 @@ mod tests {
                 "proc/driver/nvidia/version",
                 "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12\nGCC version: 12.3\n",
             ),
-            (
-                "proc/driver/nvidia/gpus/0000:01:00.0/information",
-                "Model: \t\t NVIDIA RTX A2000\nIRQ: 61\n",
-            ),
+            ("proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA RTX A2000\nIRQ: 61\n"),
         ]);
-        let expected = Gpu {
-            driver: "535.183.01".to_owned(),
-            names: vec!["NVIDIA RTX A2000".to_owned()],
-        };
+        let expected = Gpu { driver: "535.183.01".to_owned(), names: vec!["NVIDIA RTX A2000".to_owned()] };
         assert_eq!(Gpu::read(machine.path()), Some(expected));
     }
 

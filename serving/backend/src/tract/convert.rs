@@ -27,29 +27,21 @@ pub fn input(view: &InputView<'_>) -> Result<TValue, RunError> {
         DataType::Int16 => tensor::<i16>(view)?,
         DataType::Int32 => tensor::<i32>(view)?,
         DataType::Int64 => tensor::<i64>(view)?,
-        DataType::Fp16 => Tensor::from_shape(
-            view.shape,
-            elements::<u16>(view.data)?.reinterpret_cast::<half::f16>(),
-        ),
+        DataType::Fp16 => Tensor::from_shape(view.shape, elements::<u16>(view.data)?.reinterpret_cast::<half::f16>()),
         DataType::Fp32 => tensor::<f32>(view)?,
         DataType::Fp64 => tensor::<f64>(view)?,
         DataType::Bf16 | DataType::Bytes => {
-            return Err(RunError::Input(format!(
-                "tract does not take {} inputs",
-                view.datatype
-            )));
+            return Err(RunError::Input(format!("tract does not take {} inputs", view.datatype)));
         }
     };
-    made.map(TValue::from)
-        .map_err(|error| RunError::Input(format!("tract does not take this input: {error:#}")))
+    made.map(TValue::from).map_err(|error| RunError::Input(format!("tract does not take this input: {error:#}")))
 }
 
 /// The output as bytes; cast only where tract computed it in another type than the graph declares (shapes, mostly).
 pub fn output(value: TValue, spec: &TensorSpec) -> Result<OutputTensor, RunError> {
     let mut tensor = value.into_arc_tensor();
     if DataType::Bytes == spec.datatype || datatype(tensor.datum_type()) != Some(spec.datatype) {
-        let cast = datum_type(spec.datatype)
-            .map(|wanted| tensor.cast_to_dt(wanted).map(std::borrow::Cow::into_owned));
+        let cast = datum_type(spec.datatype).map(|wanted| tensor.cast_to_dt(wanted).map(std::borrow::Cow::into_owned));
         tensor = match cast {
             Some(Ok(cast)) => Arc::new(cast),
             _ => {
@@ -63,11 +55,7 @@ pub fn output(value: TValue, spec: &TensorSpec) -> Result<OutputTensor, RunError
         };
     }
     let shape = tensor.shape().to_vec();
-    Ok(OutputTensor {
-        datatype: spec.datatype,
-        shape,
-        data: Bytes::from_owner(Lent(tensor)),
-    })
+    Ok(OutputTensor { datatype: spec.datatype, shape, data: Bytes::from_owner(Lent(tensor)) })
 }
 
 struct Lent(Arc<Tensor>);
@@ -112,7 +100,5 @@ fn datum_type(datatype: DataType) -> Option<DatumType> {
         DatumType::F32,
         DatumType::F64,
     ];
-    known
-        .into_iter()
-        .find(|datum| self::datatype(*datum) == Some(datatype))
+    known.into_iter().find(|datum| self::datatype(*datum) == Some(datatype))
 }

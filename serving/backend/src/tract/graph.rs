@@ -13,24 +13,10 @@ use crate::LoadError;
 
 /// Inputs that are not initialisers (files of IR version 3 list those too) and outputs, in graph order.
 pub fn signature(path: &Path, graph: &GraphProto) -> Result<Signature, LoadError> {
-    let given = |info: &&ValueInfoProto| {
-        !graph
-            .initializer
-            .iter()
-            .any(|tensor| tensor.name == info.name)
-    };
+    let given = |info: &&ValueInfoProto| !graph.initializer.iter().any(|tensor| tensor.name == info.name);
     Ok(Signature {
-        inputs: graph
-            .input
-            .iter()
-            .filter(given)
-            .map(|info| spec(path, "input", info))
-            .collect::<Result<_, _>>()?,
-        outputs: graph
-            .output
-            .iter()
-            .map(|info| spec(path, "output", info))
-            .collect::<Result<_, _>>()?,
+        inputs: graph.input.iter().filter(given).map(|info| spec(path, "input", info)).collect::<Result<_, _>>()?,
+        outputs: graph.output.iter().map(|info| spec(path, "output", info)).collect::<Result<_, _>>()?,
     })
 }
 
@@ -49,23 +35,17 @@ fn spec(path: &Path, side: &str, info: &ValueInfoProto) -> Result<TensorSpec, Lo
         tensor: format!("{side} '{}'", info.name),
         found,
     };
-    let Some(Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|kind| kind.value.as_ref())
-    else {
+    let Some(Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|kind| kind.value.as_ref()) else {
         return Err(refused("something else than a tensor".to_owned()));
     };
-    let found = OnnxType::try_from(tensor.elem_type)
-        .map_err(|_| refused(format!("ONNX type {}", tensor.elem_type)))?;
+    let found = OnnxType::try_from(tensor.elem_type).map_err(|_| refused(format!("ONNX type {}", tensor.elem_type)))?;
     let datatype = datatype(found).ok_or_else(|| refused(found.as_str_name().to_owned()))?;
     let dims = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
     let shape = dims.iter().map(|dim| match &dim.value {
         Some(Dimension::DimValue(value)) => (*value).max(-1),
         _ => -1,
     });
-    Ok(TensorSpec {
-        name: info.name.clone(),
-        datatype,
-        shape: shape.collect(),
-    })
+    Ok(TensorSpec { name: info.name.clone(), datatype, shape: shape.collect() })
 }
 
 fn datatype(onnx: OnnxType) -> Option<DataType> {

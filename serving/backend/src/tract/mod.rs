@@ -18,8 +18,7 @@ use takt_artifact::Signature;
 use tract_onnx::prelude::{TVec, TypedSimpleState};
 
 use crate::{
-    Backend, InputView, LoadError, LoadRequest, OutputTensor, Placement, Provider, RunError,
-    Session, check, contain,
+    Backend, InputView, LoadError, LoadRequest, OutputTensor, Placement, Provider, RunError, Session, check, contain,
 };
 use plan::Plans;
 
@@ -58,11 +57,7 @@ impl Backend for TractBackend {
             let made = contain::panics(|| Plans::load(&request.model, &request.batch_sizes));
             made.unwrap_or_else(|panic| Err(refused(&request.model, panic)))
         })?;
-        Ok(Box::new(TractSession {
-            plans,
-            states: Vec::new(),
-            placement,
-        }))
+        Ok(Box::new(TractSession { plans, states: Vec::new(), placement }))
     }
 }
 
@@ -89,11 +84,7 @@ impl Session for TractSession {
             // What a failed run left behind in a state is not worth guessing.
             self.states.clear();
         }
-        outcome.unwrap_or_else(|panic| {
-            Err(RunError::Runtime(format!(
-                "tract failed to run the model: {panic}"
-            )))
-        })
+        outcome.unwrap_or_else(|panic| Err(RunError::Runtime(format!("tract failed to run the model: {panic}"))))
     }
 }
 
@@ -110,10 +101,7 @@ impl TractSession {
                 self.states.len() - 1
             }
         };
-        let inputs = inputs
-            .iter()
-            .map(convert::input)
-            .collect::<Result<TVec<_>, _>>()?;
+        let inputs = inputs.iter().map(convert::input).collect::<Result<TVec<_>, _>>()?;
         let outputs = self.states[at].1.run(inputs).map_err(failed)?;
         outputs
             .into_iter()
@@ -125,34 +113,20 @@ impl TractSession {
 
 fn placement(request: &LoadRequest) -> Result<Placement, LoadError> {
     let reason = "tract runs on the processor only";
-    let asked = request
-        .providers
-        .iter()
-        .filter(|provider| !matches!(provider, Provider::Cpu(_)));
-    let declined = asked
-        .map(|provider| (provider.name(), format!("{}: {reason}", provider.name())))
-        .collect::<Vec<_>>();
+    let asked = request.providers.iter().filter(|provider| !matches!(provider, Provider::Cpu(_)));
+    let declined =
+        asked.map(|provider| (provider.name(), format!("{}: {reason}", provider.name()))).collect::<Vec<_>>();
     if let Some((provider, _)) = declined.first().filter(|_| request.strict) {
         return Err(LoadError::Provider {
             provider: (*provider).to_owned(),
             reason: reason.to_owned(),
-            remedy: "install an ONNX Runtime that has it (`takt doctor` shows which were found)"
-                .to_owned(),
+            remedy: "install an ONNX Runtime that has it (`takt doctor` shows which were found)".to_owned(),
         });
     }
     let declined = declined.into_iter().map(|(_, reason)| reason).collect();
-    Ok(Placement {
-        runtime: NAME,
-        provider: NAME.to_owned(),
-        declined,
-        nodes: Vec::new(),
-    })
+    Ok(Placement { runtime: NAME, provider: NAME.to_owned(), declined, nodes: Vec::new() })
 }
 
 fn refused(path: &std::path::Path, reason: String) -> LoadError {
-    LoadError::Model {
-        path: path.to_owned(),
-        runtime: NAME,
-        reason,
-    }
+    LoadError::Model { path: path.to_owned(), runtime: NAME, reason }
 }

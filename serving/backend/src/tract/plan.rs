@@ -8,8 +8,8 @@ use std::sync::Arc;
 use takt_artifact::Signature;
 use tract_onnx::pb::{GraphProto, ModelProto};
 use tract_onnx::prelude::{
-    Framework, InferenceModel, InferenceModelExt, IntoRunnable, Symbol, TDim, ToDim, TractResult,
-    TypedModel, TypedSimplePlan,
+    Framework, InferenceModel, InferenceModelExt, IntoRunnable, Symbol, TDim, ToDim, TractResult, TypedModel,
+    TypedSimplePlan,
 };
 use tract_onnx::tract_hir::infer::Factoid;
 
@@ -26,10 +26,7 @@ pub struct Plans {
 #[derive(Debug)]
 enum Kind {
     /// One plan for any shape and, where the batch is free and 1 is asked for, one for batch 1.
-    Free {
-        general: Arc<TypedSimplePlan>,
-        single: Option<Arc<TypedSimplePlan>>,
-    },
+    Free { general: Arc<TypedSimplePlan>, single: Option<Arc<TypedSimplePlan>> },
     /// One per batch size, for graphs that tract can only analyse with the batch known.
     PerBatch(Vec<(usize, Arc<TypedSimplePlan>)>),
 }
@@ -45,23 +42,13 @@ impl Plans {
         let kind = match general(&model) {
             Ok(typed) => {
                 complete_outputs(&mut signature, &graph, &typed);
-                let wanted =
-                    !batch.is_empty() && (batch_sizes.is_empty() || batch_sizes.contains(&1));
+                let wanted = !batch.is_empty() && (batch_sizes.is_empty() || batch_sizes.contains(&1));
                 let single = wanted.then(|| at_batch(&typed, &batch, 1)).transpose();
-                single.and_then(|single| {
-                    Ok(Kind::Free {
-                        general: runnable(typed)?,
-                        single,
-                    })
-                })
+                single.and_then(|single| Ok(Kind::Free { general: runnable(typed)?, single }))
             }
             Err(error) if batch.is_empty() => Err(error),
             Err(error) => {
-                let sizes = if batch_sizes.is_empty() {
-                    &[1]
-                } else {
-                    batch_sizes
-                };
+                let sizes = if batch_sizes.is_empty() { &[1] } else { batch_sizes };
                 tracing::info!(model = %path.display(), ?sizes, "tract needs the batch size known: {error:#}");
                 sizes
                     .iter()
@@ -79,24 +66,17 @@ impl Plans {
     }
 
     /// The plan for these inputs and its index.
-    pub fn choose(
-        &self,
-        inputs: &[InputView<'_>],
-    ) -> Result<(usize, &Arc<TypedSimplePlan>), RunError> {
-        let batch = inputs
-            .first()
-            .and_then(|view| view.shape.first().copied())
-            .unwrap_or(1);
+    pub fn choose(&self, inputs: &[InputView<'_>]) -> Result<(usize, &Arc<TypedSimplePlan>), RunError> {
+        let batch = inputs.first().and_then(|view| view.shape.first().copied()).unwrap_or(1);
         match &self.kind {
-            Kind::Free {
-                single: Some(single),
-                ..
-            } if batch == 1 => Ok((1, single)),
+            Kind::Free { single: Some(single), .. } if batch == 1 => Ok((1, single)),
             Kind::Free { general, .. } => Ok((0, general)),
             Kind::PerBatch(plans) => {
                 let at = plans.iter().position(|(size, _)| *size == batch).ok_or_else(|| {
                     let sizes = plans.iter().map(|(size, _)| *size).collect::<Vec<_>>();
-                    RunError::Input(format!("tract can run this model at the batch sizes {sizes:?} only, not at {batch}"))
+                    RunError::Input(format!(
+                        "tract can run this model at the batch sizes {sizes:?} only, not at {batch}"
+                    ))
                 })?;
                 Ok((at, &plans[at].1))
             }
@@ -107,35 +87,19 @@ impl Plans {
 /// The graph before analysis, its description in the file, and the symbols that stand for the batch.
 fn read(path: &Path) -> Result<(InferenceModel, GraphProto, Vec<Symbol>), LoadError> {
     // Exports carry shapes of the batch they were traced at, which contradict the symbols of the inputs.
-    let onnx = tract_onnx::onnx()
-        .with_ignore_value_info(true)
-        .with_ignore_output_shapes(true);
-    let mut file = File::open(path).map_err(|source| LoadError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let onnx = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
+    let mut file = File::open(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
     let not_onnx = |error| refused(path, format!("this is not an ONNX model: {error:#}"));
     let proto: ModelProto = onnx.proto_model_for_read(&mut file).map_err(not_onnx)?;
-    let described = proto
-        .graph
-        .as_ref()
-        .map(without_weights)
-        .ok_or_else(|| refused(path, "the file has no graph".to_owned()))?;
+    let described =
+        proto.graph.as_ref().map(without_weights).ok_or_else(|| refused(path, "the file has no graph".to_owned()))?;
     // Refuses types by name, before tract fails on them with less to say.
     graph::signature(path, &described)?;
     let directory = path.parent().and_then(Path::to_str);
-    let parsed = onnx
-        .parse(&proto, directory)
-        .map_err(|error| refused(path, format!("{error:#}")))?;
+    let parsed = onnx.parse(&proto, directory).map_err(|error| refused(path, format!("{error:#}")))?;
     drop(proto);
     if !parsed.unresolved_inputs.is_empty() {
-        return Err(refused(
-            path,
-            format!(
-                "nodes read {:?}, which nothing makes",
-                parsed.unresolved_inputs
-            ),
-        ));
+        return Err(refused(path, format!("nodes read {:?}, which nothing makes", parsed.unresolved_inputs)));
     }
     let mut model = parsed.model;
     let batch = name_free_dims(&mut model).map_err(|error| refused(path, format!("{error:#}")))?;
@@ -147,10 +111,7 @@ fn without_weights(graph: &GraphProto) -> GraphProto {
     let names = graph
         .initializer
         .iter()
-        .map(|tensor| tract_onnx::pb::TensorProto {
-            name: tensor.name.clone(),
-            ..Default::default()
-        });
+        .map(|tensor| tract_onnx::pb::TensorProto { name: tensor.name.clone(), ..Default::default() });
     GraphProto {
         input: graph.input.clone(),
         output: graph.output.clone(),
@@ -188,33 +149,18 @@ fn general(model: &InferenceModel) -> TractResult<TypedModel> {
     model.clone().into_typed()?.into_decluttered()
 }
 
-fn fixed(
-    model: &InferenceModel,
-    batch: &[Symbol],
-    size: usize,
-) -> TractResult<Arc<TypedSimplePlan>> {
+fn fixed(model: &InferenceModel, batch: &[Symbol], size: usize) -> TractResult<Arc<TypedSimplePlan>> {
     let mut model = model.clone();
     InferenceModelExt::set_symbols(&mut model, &values(batch, size))?;
     runnable(model.into_typed()?.into_decluttered()?)
 }
 
-fn at_batch(
-    typed: &TypedModel,
-    batch: &[Symbol],
-    size: usize,
-) -> TractResult<Arc<TypedSimplePlan>> {
-    runnable(
-        typed
-            .set_symbols(&values(batch, size))?
-            .into_decluttered()?,
-    )
+fn at_batch(typed: &TypedModel, batch: &[Symbol], size: usize) -> TractResult<Arc<TypedSimplePlan>> {
+    runnable(typed.set_symbols(&values(batch, size))?.into_decluttered()?)
 }
 
 fn values(batch: &[Symbol], size: usize) -> HashMap<Symbol, TDim> {
-    batch
-        .iter()
-        .map(|symbol| (symbol.clone(), size.to_dim()))
-        .collect()
+    batch.iter().map(|symbol| (symbol.clone(), size.to_dim())).collect()
 }
 
 fn runnable(typed: TypedModel) -> TractResult<Arc<TypedSimplePlan>> {
@@ -228,11 +174,7 @@ fn complete_outputs(signature: &mut Signature, graph: &GraphProto, typed: &Typed
             continue;
         }
         if let Ok(fact) = typed.output_fact(at) {
-            spec.shape = fact
-                .shape
-                .iter()
-                .map(|dim| dim.to_i64().unwrap_or(-1))
-                .collect();
+            spec.shape = fact.shape.iter().map(|dim| dim.to_i64().unwrap_or(-1)).collect();
         }
     }
 }

@@ -29,18 +29,11 @@ impl Loaded {
         path: &Path,
         load: impl FnOnce() -> Result<Plans, LoadError>,
     ) -> Result<Arc<Plans>, LoadError> {
-        let identity = identity(path).map_err(|source| LoadError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let identity = identity(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
         // Loads are rare and heavy: holding the lock makes instances started together load the file once.
         let mut loaded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|(_, plans)| plans.strong_count() > 0);
-        if let Some(plans) = loaded
-            .iter()
-            .find(|(of, _)| *of == identity)
-            .and_then(|(_, plans)| plans.upgrade())
-        {
+        if let Some(plans) = loaded.iter().find(|(of, _)| *of == identity).and_then(|(_, plans)| plans.upgrade()) {
             return Ok(plans);
         }
         let plans = Arc::new(load()?);
@@ -52,9 +45,5 @@ impl Loaded {
 fn identity(path: &Path) -> std::io::Result<Identity> {
     let path = path.canonicalize()?;
     let metadata = path.metadata()?;
-    Ok(Identity {
-        path,
-        bytes: metadata.len(),
-        modified: metadata.modified().ok(),
-    })
+    Ok(Identity { path, bytes: metadata.len(), modified: metadata.modified().ok() })
 }

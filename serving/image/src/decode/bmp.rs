@@ -38,27 +38,17 @@ struct Mask {
     max: u32,
 }
 
-pub(super) fn decode(
-    bytes: &[u8],
-    request: Request<'_>,
-    out: &mut Vec<u8>,
-) -> Result<Decoded, ImageError> {
+pub(super) fn decode(bytes: &[u8], request: Request<'_>, out: &mut Vec<u8>) -> Result<Decoded, ImageError> {
     let header = Header::parse(bytes)?;
     let (width, height) = (header.width as usize, header.height as usize);
     request.limits.check_size(header.width, header.height)?;
     let stride = (width * usize::from(header.bits)).div_ceil(32) * 4;
     // The last row's padding is missing in some files.
     let needed = stride * (height - 1) + (width * usize::from(header.bits)).div_ceil(8);
-    let data = bytes
-        .get(header.data_offset..)
-        .filter(|d| d.len() >= needed)
-        .ok_or_else(|| {
-            let reason = format!(
-                "its pixels need {needed} bytes from byte {} on",
-                header.data_offset
-            );
-            ImageError::truncated(FORMAT, bytes.len(), reason)
-        })?;
+    let data = bytes.get(header.data_offset..).filter(|d| d.len() >= needed).ok_or_else(|| {
+        let reason = format!("its pixels need {needed} bytes from byte {} on", header.data_offset);
+        ImageError::truncated(FORMAT, bytes.len(), reason)
+    })?;
     let channels = if request.grey { 1 } else { 3 };
     out.resize(width * height * channels, 0);
     for (y, to) in out.chunks_exact_mut(width * channels).enumerate() {
@@ -79,20 +69,10 @@ pub(super) fn decode(
 impl<'a> Header<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, ImageError> {
         let short = || ImageError::truncated(FORMAT, bytes.len(), "the header is not complete");
-        let u16_at = |at: usize| {
-            bytes
-                .get(at..)
-                .and_then(<[u8]>::first_chunk)
-                .map(|b| u16::from_le_bytes(*b))
-                .ok_or_else(short)
-        };
-        let u32_at = |at: usize| {
-            bytes
-                .get(at..)
-                .and_then(<[u8]>::first_chunk)
-                .map(|b| u32::from_le_bytes(*b))
-                .ok_or_else(short)
-        };
+        let u16_at =
+            |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).map(|b| u16::from_le_bytes(*b)).ok_or_else(short);
+        let u32_at =
+            |at: usize| bytes.get(at..).and_then(<[u8]>::first_chunk).map(|b| u32::from_le_bytes(*b)).ok_or_else(short);
 
         let data_offset = u32_at(10)? as usize;
         let header_size = u32_at(14)?;
@@ -102,45 +82,27 @@ impl<'a> Header<'a> {
         } else if matches!(header_size, 40..=256) {
             (u32_at(18)? as i32, u32_at(22)? as i32, u16_at(28)?)
         } else {
-            let reason =
-                format!("an info header of {header_size} bytes; 12, or 40 to 256 are read");
+            let reason = format!("an info header of {header_size} bytes; 12, or 40 to 256 are read");
             return Err(ImageError::unsupported(FORMAT, reason));
         };
         if width <= 0 || height == 0 {
-            return Err(ImageError::corrupt(
-                FORMAT,
-                format!("a size of {width}x{height} pixels"),
-            ));
+            return Err(ImageError::corrupt(FORMAT, format!("a size of {width}x{height} pixels")));
         }
-        let (compression, colours) = if os2 {
-            (BI_RGB, 0)
-        } else {
-            (u32_at(30)?, u32_at(46)?)
-        };
+        let (compression, colours) = if os2 { (BI_RGB, 0) } else { (u32_at(30)?, u32_at(46)?) };
         let after_header = 14 + header_size as usize;
         let pixels = match (bits, compression) {
             (1 | 2 | 4 | 8, BI_RGB) => {
                 let entry = if os2 { 3 } else { 4 };
                 let most = 1 << bits;
-                let count = if colours == 0 {
-                    most
-                } else {
-                    colours.min(most)
-                } as usize;
-                let table = bytes
-                    .get(after_header..after_header + count * entry)
-                    .ok_or_else(short)?;
+                let count = if colours == 0 { most } else { colours.min(most) } as usize;
+                let table = bytes.get(after_header..after_header + count * entry).ok_or_else(short)?;
                 Pixels::Palette { table, entry }
             }
             (24 | 32, BI_RGB) => Pixels::Bgr,
             (16, BI_RGB) => Pixels::Masks([0x7C00, 0x03E0, 0x001F].map(Mask::new)),
             (16 | 32, BI_BITFIELDS | BI_ALPHABITFIELDS) => {
                 // Behind a 40-byte header, or within the longer ones: the same place.
-                Pixels::Masks([
-                    Mask::new(u32_at(54)?),
-                    Mask::new(u32_at(58)?),
-                    Mask::new(u32_at(62)?),
-                ])
+                Pixels::Masks([Mask::new(u32_at(54)?), Mask::new(u32_at(58)?), Mask::new(u32_at(62)?)])
             }
             _ => {
                 let reason = format!(
@@ -149,14 +111,7 @@ impl<'a> Header<'a> {
                 return Err(ImageError::unsupported(FORMAT, reason));
             }
         };
-        Ok(Self {
-            width: width as u32,
-            height: height.unsigned_abs(),
-            top_down: height < 0,
-            pixels,
-            bits,
-            data_offset,
-        })
+        Ok(Self { width: width as u32, height: height.unsigned_abs(), top_down: height < 0, pixels, bits, data_offset })
     }
 
     /// Red, green, blue of column `x`.
@@ -194,10 +149,7 @@ impl<'a> Header<'a> {
 impl Mask {
     fn new(mask: u32) -> Self {
         let shift = if mask == 0 { 0 } else { mask.trailing_zeros() };
-        Self {
-            shift,
-            max: mask >> shift,
-        }
+        Self { shift, max: mask >> shift }
     }
 
     /// Scaled to 0-255.

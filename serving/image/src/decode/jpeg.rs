@@ -36,40 +36,22 @@ pub(super) fn decode(
 
     let scale = decode_scale(request.spec, width, height);
     if let Some(scaled) = Scaled::plan(&header, bytes, scale) {
-        let (decoded_width, decoded_height) =
-            scaled.decode(request.grey, scan, out).map_err(ours)?;
+        let (decoded_width, decoded_height) = scaled.decode(request.grey, scan, out).map_err(ours)?;
         return Ok(Decoded {
-            info: ImageInfo {
-                format: FORMAT,
-                width,
-                height,
-                decoded_at: scale,
-            },
-            size: Size {
-                width: decoded_width,
-                height: decoded_height,
-            },
+            info: ImageInfo { format: FORMAT, width, height, decoded_at: scale },
+            size: Size { width: decoded_width, height: decoded_height },
         });
     }
     // The library fills what is missing with grey.
     if !bytes.get(header.scan_start..).is_some_and(has_end) {
-        return Err(ImageError::truncated(
-            FORMAT,
-            bytes.len(),
-            "there is no end marker",
-        ));
+        return Err(ImageError::truncated(FORMAT, bytes.len(), "there is no end marker"));
     }
     full_size(bytes, &header, request.grey, out)?;
     Ok(Decoded::full(FORMAT, width, height))
 }
 
 /// Decodes with `zune-jpeg`.
-fn full_size(
-    bytes: &[u8],
-    header: &Header<'_>,
-    grey: bool,
-    out: &mut Vec<u8>,
-) -> Result<(), ImageError> {
+fn full_size(bytes: &[u8], header: &Header<'_>, grey: bool, out: &mut Vec<u8>) -> Result<(), ImageError> {
     let theirs = |error: DecodeErrors| match error {
         DecodeErrors::Unsupported(_) => ImageError::unsupported(
             FORMAT,
@@ -83,11 +65,7 @@ fn full_size(
     }
     // The library turns only grey and YCbCr into grey.
     let one = header.components().len() == 1;
-    let colorspace = if one {
-        ColorSpace::Luma
-    } else {
-        ColorSpace::RGB
-    };
+    let colorspace = if one { ColorSpace::Luma } else { ColorSpace::RGB };
     let options = DecoderOptions::new_fast()
         .jpeg_set_out_colorspace(colorspace)
         .jpeg_set_max_scans(MAX_SCANS)
@@ -96,15 +74,10 @@ fn full_size(
         .set_strict_mode(true);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(theirs)?;
-    let size = decoder
-        .output_buffer_size()
-        .ok_or_else(|| ImageError::corrupt(FORMAT, "there is no frame header"))?;
+    let size = decoder.output_buffer_size().ok_or_else(|| ImageError::corrupt(FORMAT, "there is no frame header"))?;
     let expected = header.width as usize * header.height as usize * if one { 1 } else { 3 };
     if size != expected {
-        let reason = format!(
-            "its {} colour components are not of a known kind",
-            header.components().len()
-        );
+        let reason = format!("its {} colour components are not of a known kind", header.components().len());
         return Err(ImageError::unsupported(FORMAT, reason));
     }
     out.resize(size, 0);

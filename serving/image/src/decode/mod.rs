@@ -54,10 +54,7 @@ impl DecodeScale {
 
     /// Size of the decoded picture in pixels, rounded up.
     pub(crate) fn scaled(self, width: u32, height: u32) -> (u32, u32) {
-        (
-            width.div_ceil(self.denominator()),
-            height.div_ceil(self.denominator()),
-        )
+        (width.div_ceil(self.denominator()), height.div_ceil(self.denominator()))
     }
 }
 
@@ -81,16 +78,8 @@ pub(crate) struct Decoded {
 
 impl Decoded {
     fn full(format: Format, width: u32, height: u32) -> Self {
-        let info = ImageInfo {
-            format,
-            width,
-            height,
-            decoded_at: DecodeScale::Full,
-        };
-        Self {
-            info,
-            size: Size { width, height },
-        }
+        let info = ImageInfo { format, width, height, decoded_at: DecodeScale::Full };
+        Self { info, size: Size { width, height } }
     }
 }
 
@@ -119,10 +108,7 @@ pub(crate) fn decode(
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("it panicked");
-        Err(ImageError::Decoder {
-            format,
-            reason: reason.to_owned(),
-        })
+        Err(ImageError::Decoder { format, reason: reason.to_owned() })
     })
 }
 

@@ -13,18 +13,12 @@ const FORMAT: Format = Format::Png;
 /// Bytes that chunks other than the picture may take.
 const MAX_METADATA_BYTES: usize = 8 << 20;
 
-pub(super) fn decode(
-    bytes: &[u8],
-    request: Request<'_>,
-    out: &mut Vec<u8>,
-) -> Result<Decoded, ImageError> {
+pub(super) fn decode(bytes: &[u8], request: Request<'_>, out: &mut Vec<u8>) -> Result<Decoded, ImageError> {
     let ours = |error: DecodingError| match error {
         DecodingError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
             ImageError::truncated(FORMAT, bytes.len(), "the picture data is not complete")
         }
-        DecodingError::LimitsExceeded => {
-            ImageError::corrupt(FORMAT, "a chunk beside the picture is absurdly large")
-        }
+        DecodingError::LimitsExceeded => ImageError::corrupt(FORMAT, "a chunk beside the picture is absurdly large"),
         error => ImageError::corrupt(FORMAT, error.to_string()),
     };
     let mut decoder = Decoder::new(Cursor::new(bytes));
@@ -34,22 +28,15 @@ pub(super) fn decode(
     let (width, height) = (header.width, header.height);
     request.limits.check_size(width, height)?;
     // The library counts its row buffers against this, at most 8 bytes per pixel of a row.
-    decoder.set_limits(Limits {
-        bytes: MAX_METADATA_BYTES.saturating_add(width as usize * 64),
-    });
+    decoder.set_limits(Limits { bytes: MAX_METADATA_BYTES.saturating_add(width as usize * 64) });
     // Palettes become RGB, 1 to 4 bits become 8, 16 bits keep the high byte.
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     let mut reader = decoder.read_info().map_err(ours)?;
-    let size = reader
-        .output_buffer_size()
-        .ok_or_else(|| ImageError::corrupt(FORMAT, "its size overflows"))?;
+    let size = reader.output_buffer_size().ok_or_else(|| ImageError::corrupt(FORMAT, "its size overflows"))?;
     out.resize(size, 0);
     let frame = reader.next_frame(out).map_err(ours)?;
     if (frame.width, frame.height) != (width, height) {
-        return Err(ImageError::unsupported(
-            FORMAT,
-            "an animation whose first frame is not the whole picture",
-        ));
+        return Err(ImageError::unsupported(FORMAT, "an animation whose first frame is not the whole picture"));
     }
     out.truncate(frame.buffer_size());
     match (frame.color_type, request.grey) {

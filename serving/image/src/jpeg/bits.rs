@@ -17,13 +17,7 @@ pub(crate) struct Bits<'a> {
 
 impl<'a> Bits<'a> {
     pub fn new(data: &'a [u8]) -> Self {
-        Self {
-            data,
-            pos: 0,
-            buffer: 0,
-            available: 0,
-            padding: 0,
-        }
+        Self { data, pos: 0, buffer: 0, available: 0, padding: 0 }
     }
 
     /// Makes at least 32 bits available.
@@ -93,21 +87,13 @@ impl<'a> Bits<'a> {
         self.take(size);
         // A value whose first bit is 0 is negative.
         let half = 1 << (size - 1);
-        if value < half {
-            value - 2 * half + 1
-        } else {
-            value
-        }
+        if value < half { value - 2 * half + 1 } else { value }
     }
 
     /// Fails if bits were taken that the file does not have.
     #[inline(always)]
     pub fn check(&self) -> Result<(), JpegError> {
-        if self.padding > self.available {
-            Err(self.overrun())
-        } else {
-            Ok(())
-        }
+        if self.padding > self.available { Err(self.overrun()) } else { Ok(()) }
     }
 
     #[cold]
@@ -125,13 +111,7 @@ impl<'a> Bits<'a> {
         let at = self.data.get(self.pos..).unwrap_or_default();
         match at.iter().position(|&b| b != 0xFF) {
             Some(fill @ 1..) if at[fill] == expected && self.available - self.padding < 8 => {
-                *self = Self {
-                    data: self.data,
-                    pos: self.pos + fill + 1,
-                    buffer: 0,
-                    available: 0,
-                    padding: 0,
-                };
+                *self = Self { data: self.data, pos: self.pos + fill + 1, buffer: 0, available: 0, padding: 0 };
                 Ok(())
             }
             None => Err(Truncated("a restart marker is missing")),
@@ -160,10 +140,7 @@ mod tests {
     #[test]
     fn stuffed_bytes_and_words_give_the_same_bits() {
         let plain: Vec<u8> = (0u8..=255).chain([0xFF; 9]).chain(0..40).collect();
-        let stuffed: Vec<u8> = plain
-            .iter()
-            .flat_map(|&b| if b == 0xFF { vec![b, 0] } else { vec![b] })
-            .collect();
+        let stuffed: Vec<u8> = plain.iter().flat_map(|&b| if b == 0xFF { vec![b, 0] } else { vec![b] }).collect();
         for step in [1, 3, 5, 8, 13] {
             let mut bits = Bits::new(&stuffed);
             let mut at = 0;

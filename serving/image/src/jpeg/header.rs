@@ -51,9 +51,7 @@ impl<'a> Header<'a> {
     /// Reads up to the first scan.
     pub fn parse(data: &'a [u8]) -> Result<Self, JpegError> {
         let mut header = Self::default();
-        let mut rest = data
-            .get(2..)
-            .ok_or(Truncated("no marker after the start of the image"))?;
+        let mut rest = data.get(2..).ok_or(Truncated("no marker after the start of the image"))?;
         loop {
             let (marker, after) = next_marker(rest)?;
             rest = after;
@@ -69,28 +67,11 @@ impl<'a> Header<'a> {
                 0xC4 => header.huffman(segment)?,
                 0xDB => header.quantisation(segment)?,
                 0xDD => {
-                    let interval = segment
-                        .first_chunk::<2>()
-                        .ok_or(Corrupt("the DRI segment is too short"))?;
+                    let interval = segment.first_chunk::<2>().ok_or(Corrupt("the DRI segment is too short"))?;
                     header.restart_interval = u16::from_be_bytes(*interval);
                 }
                 0xEE => {
-                    if let [
-                        b'A',
-                        b'd',
-                        b'o',
-                        b'b',
-                        b'e',
-                        _,
-                        _,
-                        _,
-                        _,
-                        _,
-                        _,
-                        transform,
-                        ..,
-                    ] = segment
-                    {
+                    if let [b'A', b'd', b'o', b'b', b'e', _, _, _, _, _, _, transform, ..] = segment {
                         header.adobe = Some(*transform);
                     }
                 }
@@ -123,39 +104,22 @@ impl<'a> Header<'a> {
         self.height = u32::from(u16::from_be_bytes([*h1, *h0]));
         self.width = u32::from(u16::from_be_bytes([*w1, *w0]));
         if self.height == 0 {
-            return Err(Unsupported(
-                "its height is given only after the first scan (DNL)",
-            ));
+            return Err(Unsupported("its height is given only after the first scan (DNL)"));
         }
         if self.width == 0 {
             return Err(Corrupt("its width is 0"));
         }
         self.frame_len = usize::from(*count);
         if !(1..=4).contains(count) || rest.len() < 3 * self.frame_len {
-            return Err(Corrupt(
-                "the frame header does not describe 1 to 4 components",
-            ));
+            return Err(Corrupt("the frame header does not describe 1 to 4 components"));
         }
-        for (component, spec) in self
-            .frame
-            .iter_mut()
-            .zip(rest.as_chunks::<3>().0.iter().take(self.frame_len))
-        {
+        for (component, spec) in self.frame.iter_mut().zip(rest.as_chunks::<3>().0.iter().take(self.frame_len)) {
             let [id, sampling, quant] = *spec;
             let (h, v) = (sampling >> 4, sampling & 15);
             if !(1..=4).contains(&h) || !(1..=4).contains(&v) || quant > 3 {
-                return Err(Corrupt(
-                    "a sampling factor or quantisation table number is out of range",
-                ));
+                return Err(Corrupt("a sampling factor or quantisation table number is out of range"));
             }
-            *component = Component {
-                id,
-                h,
-                v,
-                quant,
-                dc: 0,
-                ac: 0,
-            };
+            *component = Component { id, h, v, quant, dc: 0, ac: 0 };
         }
         Ok(())
     }
@@ -164,13 +128,9 @@ impl<'a> Header<'a> {
         if self.process == 0 {
             return Err(Corrupt("a scan before any frame header"));
         }
-        let (&count, rest) = segment
-            .split_first()
-            .ok_or(Corrupt("the scan header is too short"))?;
+        let (&count, rest) = segment.split_first().ok_or(Corrupt("the scan header is too short"))?;
         let count = usize::from(count);
-        let (components, spectral) = rest
-            .split_at_checked(2 * count)
-            .ok_or(Corrupt("the scan header is too short"))?;
+        let (components, spectral) = rest.split_at_checked(2 * count).ok_or(Corrupt("the scan header is too short"))?;
         let mut in_order = count == self.frame_len;
         for (component, spec) in self.frame.iter_mut().zip(components.as_chunks::<2>().0) {
             in_order &= component.id == spec[0];
@@ -210,14 +170,9 @@ impl<'a> Header<'a> {
     fn huffman(&mut self, mut segment: &'a [u8]) -> Result<(), JpegError> {
         const SHORT: JpegError = Corrupt("a Huffman table is too short");
         while let Some((&head, rest)) = segment.split_first() {
-            let tables = if head >> 4 == 0 {
-                &mut self.dc
-            } else {
-                &mut self.ac
-            };
-            let slot = tables
-                .get_mut(usize::from(head & 15))
-                .ok_or(Corrupt("a Huffman table number is out of range"))?;
+            let tables = if head >> 4 == 0 { &mut self.dc } else { &mut self.ac };
+            let slot =
+                tables.get_mut(usize::from(head & 15)).ok_or(Corrupt("a Huffman table number is out of range"))?;
             let (counts, rest) = rest.split_first_chunk::<16>().ok_or(SHORT)?;
             let total = counts.iter().map(|&n| usize::from(n)).sum();
             let (symbols, rest) = rest.split_at_checked(total).ok_or(SHORT)?;
@@ -230,9 +185,7 @@ impl<'a> Header<'a> {
 
 /// The next marker code and what follows it; fill bytes and stray bytes before it are skipped.
 fn next_marker(data: &[u8]) -> Result<(u8, &[u8]), JpegError> {
-    let found = data
-        .windows(2)
-        .position(|w| w[0] == 0xFF && !matches!(w[1], 0x00 | 0xFF));
+    let found = data.windows(2).position(|w| w[0] == 0xFF && !matches!(w[1], 0x00 | 0xFF));
     let at = found.ok_or(Truncated("no scan follows the header"))?;
     Ok((data[at + 1], &data[at + 2..]))
 }
@@ -242,9 +195,7 @@ fn split_segment(data: &[u8]) -> Result<(&[u8], &[u8]), JpegError> {
     const SHORT: JpegError = Truncated("a header segment is longer than the file");
     let (length, rest) = data.split_first_chunk::<2>().ok_or(SHORT)?;
     let length = usize::from(u16::from_be_bytes(*length));
-    let length = length
-        .checked_sub(2)
-        .ok_or(Corrupt("a header segment has a length below 2"))?;
+    let length = length.checked_sub(2).ok_or(Corrupt("a header segment has a length below 2"))?;
     rest.split_at_checked(length).ok_or(SHORT)
 }
 

@@ -50,12 +50,7 @@ pub(crate) struct Table {
 
 impl Default for Table {
     fn default() -> Self {
-        Self {
-            lookup: [Entry::default(); 1 << LOOKUP],
-            limit: [0; 17],
-            offset: [0; 17],
-            symbols: [0; 256],
-        }
+        Self { lookup: [Entry::default(); 1 << LOOKUP], limit: [0; 17], offset: [0; 17], symbols: [0; 256] }
     }
 }
 
@@ -73,22 +68,15 @@ impl Table {
         for (length, &count) in (1u32..).zip(spec.counts) {
             self.offset[length as usize] = index as i32 - code as i32;
             if code + u32::from(count) > 1 << length {
-                return Err(Corrupt(
-                    "a Huffman table has more codes than its lengths allow",
-                ));
+                return Err(Corrupt("a Huffman table has more codes than its lengths allow"));
             }
             for &symbol in &symbols[index..index + usize::from(count)] {
                 if length <= LOOKUP {
                     let spare = LOOKUP - length;
                     let first = (code << spare) as usize;
-                    for (rest, entry) in (0u32..).zip(&mut self.lookup[first..first + (1 << spare)])
-                    {
-                        *entry = if ac {
-                            whole(symbol, length, rest, spare)
-                        } else {
-                            None
-                        }
-                        .unwrap_or_else(|| Entry::new(0, symbol, length));
+                    for (rest, entry) in (0u32..).zip(&mut self.lookup[first..first + (1 << spare)]) {
+                        *entry = if ac { whole(symbol, length, rest, spare) } else { None }
+                            .unwrap_or_else(|| Entry::new(0, symbol, length));
                     }
                 }
                 code += 1;
@@ -125,12 +113,8 @@ impl Table {
             if next < self.limit[length as usize] {
                 let index = (next >> (16 - length)) as i32 + self.offset[length as usize];
                 bits.take(length);
-                let symbol = usize::try_from(index)
-                    .ok()
-                    .and_then(|i| self.symbols.get(i));
-                return symbol
-                    .map(|&s| u32::from(s))
-                    .ok_or(Corrupt("an unknown Huffman code"));
+                let symbol = usize::try_from(index).ok().and_then(|i| self.symbols.get(i));
+                return symbol.map(|&s| u32::from(s)).ok_or(Corrupt("an unknown Huffman code"));
             }
         }
         bits.check()?;
@@ -146,14 +130,8 @@ fn whole(symbol: u8, length: u32, rest: u32, spare: u32) -> Option<Entry> {
     }
     let bits = (rest >> (spare - size)) as i32;
     let half = 1 << (size - 1);
-    let value = if bits < half {
-        bits - 2 * half + 1
-    } else {
-        bits
-    };
-    i16::try_from(value)
-        .ok()
-        .map(|value| Entry::new(value, run, length + size))
+    let value = if bits < half { bits - 2 * half + 1 } else { bits };
+    i16::try_from(value).ok().map(|value| Entry::new(value, run, length + size))
 }
 
 #[cfg(test)]
@@ -166,15 +144,7 @@ mod tests {
         let counts = [1; 16];
         let symbols: Vec<u8> = (0..16).map(|i| i << 4).collect();
         let mut table = Table::default();
-        table
-            .build(
-                &HuffmanSpec {
-                    counts: &counts,
-                    symbols: &symbols,
-                },
-                true,
-            )
-            .unwrap();
+        table.build(&HuffmanSpec { counts: &counts, symbols: &symbols }, true).unwrap();
         // Length 12: eleven ones and a zero; then length 3: 110; padded with zeros (length 1).
         let data = [0b1111_1111, 0x00, 0b1110_1100];
         let mut bits = Bits::new(&data);
@@ -189,13 +159,7 @@ mod tests {
     fn an_overfull_table_is_refused() {
         let mut counts = [0; 16];
         counts[0] = 3;
-        let spec = HuffmanSpec {
-            counts: &counts,
-            symbols: &[1, 2, 3],
-        };
-        assert!(matches!(
-            Table::default().build(&spec, false),
-            Err(Corrupt(_))
-        ));
+        let spec = HuffmanSpec { counts: &counts, symbols: &[1, 2, 3] };
+        assert!(matches!(Table::default().build(&spec, false), Err(Corrupt(_))));
     }
 }

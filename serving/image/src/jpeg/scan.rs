@@ -42,8 +42,7 @@ impl<'h, 'd> Scaled<'h, 'd> {
     /// `None` if this decoder is not the one for the file.
     pub fn plan(header: &'h Header<'d>, data: &'d [u8], scale: DecodeScale) -> Option<Self> {
         let components = header.components();
-        let baseline =
-            matches!(header.process, 0xC0 | 0xC1) && header.precision == 8 && header.one_scan;
+        let baseline = matches!(header.process, 0xC0 | 0xC1) && header.precision == 8 && header.one_scan;
         let colour = match components {
             [_] => true,
             [a, b, c] => header.adobe.is_none_or(|t| t == 1) && [a.id, b.id, c.id] != *b"RGB",
@@ -59,32 +58,21 @@ impl<'h, 'd> Scaled<'h, 'd> {
         }
         let largest = largest_factors(components);
         let samples = 8 / scale.denominator() as usize;
-        components
-            .iter()
-            .all(|c| block_size(c, largest, samples).is_some())
-            .then_some(())?;
+        components.iter().all(|c| block_size(c, largest, samples).is_some()).then_some(())?;
         let mcu = (8 * largest.0, 8 * largest.1);
         Some(Self {
             header,
             data: data.get(header.scan_start..)?,
             scale,
             components: components.len(),
-            mcus: (
-                (header.width as usize).div_ceil(mcu.0),
-                (header.height as usize).div_ceil(mcu.1),
-            ),
+            mcus: ((header.width as usize).div_ceil(mcu.0), (header.height as usize).div_ceil(mcu.1)),
             mcu_size: (samples * largest.0, samples * largest.1),
         })
     }
 
     /// Decodes into `out`, resized to interleaved RGB, or to grey (which skips the chroma of a colour file). Returns the
     /// size in pixels, the original one divided by the scale and rounded up.
-    pub fn decode(
-        &self,
-        grey: bool,
-        scratch: &mut ScanScratch,
-        out: &mut Vec<u8>,
-    ) -> Result<(u32, u32), JpegError> {
+    pub fn decode(&self, grey: bool, scratch: &mut ScanScratch, out: &mut Vec<u8>) -> Result<(u32, u32), JpegError> {
         let (width, height) = self.scale.scaled(self.header.width, self.header.height);
         let channels = if grey { 1 } else { 3 };
         self.prepare(scratch)?;
@@ -96,10 +84,7 @@ impl<'h, 'd> Scaled<'h, 'd> {
             until_restart: u32::from(self.header.restart_interval),
             restarts: 0,
         };
-        for rows in out
-            .chunks_mut(self.mcu_size.1 * width as usize * channels)
-            .take(self.mcus.1)
-        {
+        for rows in out.chunks_mut(self.mcu_size.1 * width as usize * channels).take(self.mcus.1) {
             self.mcu_row(&mut decoder, scratch, grey, stride)?;
             let [luma, cb, cr] = &scratch.components;
             for (y, row) in rows.chunks_mut(width as usize * channels).enumerate() {
@@ -108,20 +93,11 @@ impl<'h, 'd> Scaled<'h, 'd> {
                     colour::grey(&luma.stripe[at], row);
                 } else {
                     // A grey file leaves both chroma stripes at zero.
-                    colour::rgb(
-                        &luma.stripe[at.clone()],
-                        &cb.stripe[at.clone()],
-                        &cr.stripe[at],
-                        row,
-                    );
+                    colour::rgb(&luma.stripe[at.clone()], &cb.stripe[at.clone()], &cr.stripe[at], row);
                 }
             }
         }
-        if has_end(decoder.bits.remaining()) {
-            Ok((width, height))
-        } else {
-            Err(Truncated("there is no end marker"))
-        }
+        if has_end(decoder.bits.remaining()) { Ok((width, height)) } else { Err(Truncated("there is no end marker")) }
     }
 
     fn prepare(&self, scratch: &mut ScanScratch) -> Result<(), JpegError> {
@@ -129,36 +105,22 @@ impl<'h, 'd> Scaled<'h, 'd> {
         let largest = largest_factors(components);
         let samples = 8 / self.scale.denominator() as usize;
         for (component, scratch) in components.iter().zip(&mut scratch.components) {
-            if let (Some(quant), Some((nx, ny))) = (
-                &self.header.quant[usize::from(component.quant)],
-                block_size(component, largest, samples),
-            ) {
+            if let (Some(quant), Some((nx, ny))) =
+                (&self.header.quant[usize::from(component.quant)], block_size(component, largest, samples))
+            {
                 basis::fill(&mut scratch.basis, quant, nx, ny);
             }
         }
         for component in &mut scratch.components {
             component.stripe.clear();
-            component
-                .stripe
-                .resize(self.mcus.0 * self.mcu_size.0 * self.mcu_size.1, 0.0);
+            component.stripe.resize(self.mcus.0 * self.mcu_size.0 * self.mcu_size.1, 0.0);
         }
         for component in components {
             for (spec, table, ac) in [
-                (
-                    &self.header.dc[usize::from(component.dc)],
-                    &mut scratch.dc[usize::from(component.dc)],
-                    false,
-                ),
-                (
-                    &self.header.ac[usize::from(component.ac)],
-                    &mut scratch.ac[usize::from(component.ac)],
-                    true,
-                ),
+                (&self.header.dc[usize::from(component.dc)], &mut scratch.dc[usize::from(component.dc)], false),
+                (&self.header.ac[usize::from(component.ac)], &mut scratch.ac[usize::from(component.ac)], true),
             ] {
-                table.build(
-                    spec.as_ref().ok_or(Corrupt("a Huffman table is missing"))?,
-                    ac,
-                )?;
+                table.build(spec.as_ref().ok_or(Corrupt("a Huffman table is missing"))?, ac)?;
             }
         }
         Ok(())
@@ -174,16 +136,9 @@ impl<'h, 'd> Scaled<'h, 'd> {
         for mcu in 0..self.mcus.0 {
             decoder.restart_if_due(self.header.restart_interval)?;
             for (i, component) in self.header.components().iter().enumerate() {
-                let tables = (
-                    &scratch.dc[usize::from(component.dc)],
-                    &scratch.ac[usize::from(component.ac)],
-                );
+                let tables = (&scratch.dc[usize::from(component.dc)], &scratch.ac[usize::from(component.ac)]);
                 // A lone component is never interleaved: one block is an MCU, whatever its factors (T.81, A.2.2).
-                let (h, v) = if self.components == 1 {
-                    (1, 1)
-                } else {
-                    (component.h.into(), component.v.into())
-                };
+                let (h, v) = if self.components == 1 { (1, 1) } else { (component.h.into(), component.v.into()) };
                 let size = (self.mcu_size.0 / h, self.mcu_size.1 / v);
                 let target = &mut scratch.components[i];
                 for block in 0..h * v {
@@ -191,17 +146,8 @@ impl<'h, 'd> Scaled<'h, 'd> {
                         decoder.coefficients(i, tables, |_, _| {})?;
                         continue;
                     }
-                    let at = (block / h) * size.1 * stride
-                        + mcu * self.mcu_size.0
-                        + (block % h) * size.0;
-                    decoder.block(
-                        i,
-                        tables,
-                        size,
-                        &target.basis,
-                        &mut target.stripe[at..],
-                        stride,
-                    )?;
+                    let at = (block / h) * size.1 * stride + mcu * self.mcu_size.0 + (block % h) * size.0;
+                    decoder.block(i, tables, size, &target.basis, &mut target.stripe[at..], stride)?;
                 }
             }
             decoder.bits.check()?;
@@ -319,11 +265,8 @@ impl Decoder<'_> {
         out: &mut [f32],
         stride: usize,
     ) -> Result<(), JpegError> {
-        let pictures: &[[f32; SAMPLES]; 64] = basis
-            .as_chunks::<SAMPLES>()
-            .0
-            .first_chunk::<64>()
-            .ok_or(Corrupt("an impossible block size"))?;
+        let pictures: &[[f32; SAMPLES]; 64] =
+            basis.as_chunks::<SAMPLES>().0.first_chunk::<64>().ok_or(Corrupt("an impossible block size"))?;
         let mut sum = [0.0; SAMPLES];
         self.coefficients(component, tables, |k, value| {
             // At 1/8 the mean of every other coefficient is zero.
@@ -346,9 +289,7 @@ fn largest_factors(components: &[Component]) -> (usize, usize) {
     if components.len() == 1 {
         return (1, 1);
     }
-    components
-        .iter()
-        .fold((1, 1), |(h, v), c| (h.max(c.h.into()), v.max(c.v.into())))
+    components.iter().fold((1, 1), |(h, v), c| (h.max(c.h.into()), v.max(c.v.into())))
 }
 
 /// Samples per block such that all components of an MCU come out at the same size; `None` where that is not one of the

@@ -7,10 +7,7 @@ use std::path::PathBuf;
 use takt_artifact::Preprocess;
 
 fn folder() -> PathBuf {
-    PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../tests/reference/image"
-    ))
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/image"))
 }
 
 /// A file beside `make.py`.
@@ -30,10 +27,7 @@ pub fn all_images() -> Vec<(String, Vec<u8>)> {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    names
-        .into_iter()
-        .map(|name| (name.clone(), read(&name)))
-        .collect()
+    names.into_iter().map(|name| (name.clone(), read(&name))).collect()
 }
 
 pub fn spec(json: &str) -> Preprocess {

@@ -33,10 +33,9 @@ impl ModelConfig {
                 return Ok(());
             }
         };
-        for (side, declared, specs) in [
-            (Side::Input, &self.inputs, &model.inputs),
-            (Side::Output, &self.outputs, &model.outputs),
-        ] {
+        for (side, declared, specs) in
+            [(Side::Input, &self.inputs, &model.inputs), (Side::Output, &self.outputs, &model.outputs)]
+        {
             for (i, tensor) in declared.iter().enumerate() {
                 let key = self.tensor_key(side, i);
                 faults.extend(self.tensor_fault(&key, tensor, specs, batch_size > 0));
@@ -52,48 +51,26 @@ impl ModelConfig {
         if variants.iter().any(|variant| variant.name == *pinned) {
             return Vec::new();
         }
-        let names: Vec<&str> = variants
-            .iter()
-            .map(|variant| variant.name.as_str())
-            .collect();
+        let names: Vec<&str> = variants.iter().map(|variant| variant.name.as_str()).collect();
         let expected = format!("a variant of the version: {}", names.join(", "));
-        vec![self.fault(
-            "variant",
-            format!("'{pinned}'"),
-            expected,
-            "pin one of these, or remove the key",
-        )]
+        vec![self.fault("variant", format!("'{pinned}'"), expected, "pin one of these, or remove the key")]
     }
 
     /// What turns pixels into a verdict belongs to the version; saying it again is fine, saying otherwise is not.
     fn manifest_faults(&self, manifest: &Manifest) -> Vec<ConfigFault> {
         let of_file = self.vision(None);
         let contradiction = |key, found: String, expected: String| {
-            self.fault(
-                key,
-                found,
-                expected,
-                "remove it: the manifest says how a packaged version is used",
-            )
+            self.fault(key, found, expected, "remove it: the manifest says how a packaged version is used")
         };
-        let table = |key| {
-            contradiction(
-                key,
-                "other than in the manifest".to_owned(),
-                "the same, or nothing".to_owned(),
-            )
-        };
+        let table =
+            |key| contradiction(key, "other than in the manifest".to_owned(), "the same, or nothing".to_owned());
         let mut faults = Vec::new();
         if of_file.preprocess.is_some() && of_file.preprocess != manifest.preprocess {
             faults.push(table("preprocess"));
         }
         if !of_file.labels.is_empty() && of_file.labels != manifest.labels {
             let expected = format!("{:?} as in the manifest, or nothing", manifest.labels);
-            faults.push(contradiction(
-                "labels",
-                format!("{:?}", of_file.labels),
-                expected,
-            ));
+            faults.push(contradiction("labels", format!("{:?}", of_file.labels), expected));
         }
         if of_file.decision.is_some() && of_file.decision != manifest.decision {
             faults.push(table("decision"));
@@ -118,18 +95,9 @@ impl ModelConfig {
             evaluation: serde_json::Map::default(),
             files: std::collections::BTreeMap::default(),
         };
-        let ours = |path: &str| {
-            ["preprocess", "labels", "decision"]
-                .iter()
-                .any(|key| path.starts_with(key))
-        };
-        let faults = as_manifest
-            .faults()
-            .into_iter()
-            .filter(|fault| ours(&fault.path));
-        faults
-            .map(|fault| self.fault(&fault.path, fault.found, fault.expected, fault.fix))
-            .collect()
+        let ours = |path: &str| ["preprocess", "labels", "decision"].iter().any(|key| path.starts_with(key));
+        let faults = as_manifest.faults().into_iter().filter(|fault| ours(&fault.path));
+        faults.map(|fault| self.fault(&fault.path, fault.found, fault.expected, fault.fix)).collect()
     }
 
     fn tensor_fault(
@@ -142,44 +110,22 @@ impl ModelConfig {
         let Some(spec) = specs.iter().find(|spec| spec.name == declared.name) else {
             let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
             let expected = format!("one of the model's: {}", names.join(", "));
-            return Some(self.fault(
-                key,
-                format!("'{}'", declared.name),
-                expected,
-                "correct the name",
-            ));
+            return Some(self.fault(key, format!("'{}'", declared.name), expected, "correct the name"));
         };
         let name = &spec.name;
         if let Some(datatype) = declared.datatype
             && datatype != spec.datatype
         {
             let expected = format!("{}, as in the model", spec.datatype);
-            return Some(self.fault(
-                key,
-                format!("'{name}' of {datatype}"),
-                expected,
-                "correct the datatype",
-            ));
+            return Some(self.fault(key, format!("'{name}' of {datatype}"), expected, "correct the datatype"));
         }
-        let model = if batches {
-            &spec.shape[1..]
-        } else {
-            &spec.shape[..]
-        };
+        let model = if batches { &spec.shape[1..] } else { &spec.shape[..] };
         let dims = declared.reshape.as_ref().unwrap_or(&declared.dims);
-        let fits = model.len() == dims.len()
-            && model
-                .iter()
-                .zip(dims)
-                .all(|(&a, &b)| a == b || a == -1 || b == -1);
+        let fits = model.len() == dims.len() && model.iter().zip(dims).all(|(&a, &b)| a == b || a == -1 || b == -1);
         if fits && same_elements(declared) {
             return None;
         }
-        let batch = if batches {
-            " after the batch dimension"
-        } else {
-            ""
-        };
+        let batch = if batches { " after the batch dimension" } else { "" };
         Some(self.fault(
             key,
             format!("'{name}' with dims {:?}", declared.dims),
@@ -191,19 +137,13 @@ impl ModelConfig {
 
 /// Where the manifest of a version and its ONNX file differ about inputs and outputs.
 #[must_use]
-pub fn signature_faults(
-    file: &std::path::Path,
-    manifest: &Signature,
-    model: &Signature,
-) -> Vec<ConfigFault> {
+pub fn signature_faults(file: &std::path::Path, manifest: &Signature, model: &Signature) -> Vec<ConfigFault> {
     let mut faults = Vec::new();
-    for (side, said, real) in [
-        ("inputs", &manifest.inputs, &model.inputs),
-        ("outputs", &manifest.outputs, &model.outputs),
-    ] {
+    for (side, said, real) in
+        [("inputs", &manifest.inputs, &model.inputs), ("outputs", &manifest.outputs, &model.outputs)]
+    {
         let text = |specs: &[TensorSpec]| {
-            let spec =
-                |spec: &TensorSpec| format!("{} {} {:?}", spec.name, spec.datatype, spec.shape);
+            let spec = |spec: &TensorSpec| format!("{} {} {:?}", spec.name, spec.datatype, spec.shape);
             specs.iter().map(spec).collect::<Vec<_>>().join(", ")
         };
         if said != real {
@@ -223,12 +163,7 @@ pub fn signature_faults(
 
 /// A reshape may not add or drop elements.
 fn same_elements(declared: &DeclaredTensor) -> bool {
-    let count = |dims: &[i64]| {
-        dims.iter().try_fold(
-            1_i64,
-            |n, &dim| if dim < 0 { None } else { n.checked_mul(dim) },
-        )
-    };
+    let count = |dims: &[i64]| dims.iter().try_fold(1_i64, |n, &dim| if dim < 0 { None } else { n.checked_mul(dim) });
     match declared.reshape.as_deref() {
         Some(reshape) => count(reshape) == count(&declared.dims),
         None => true,

@@ -26,18 +26,10 @@ impl ModelConfig {
                 decision: manifest.decision.clone(),
             };
         }
-        let output = self
-            .bare
-            .decision
-            .as_ref()
-            .map(|decision| decision.output.as_str());
+        let output = self.bare.decision.as_ref().map(|decision| decision.output.as_str());
         let labels = match output {
             Some(output) => self.labels_of(output),
-            None => self
-                .bare
-                .labels
-                .first()
-                .map_or(&[][..], |labels| &labels.names),
+            None => self.bare.labels.first().map_or(&[][..], |labels| &labels.names),
         };
         Vision {
             preprocess: self.bare.preprocess.clone(),
@@ -50,26 +42,18 @@ impl ModelConfig {
     #[must_use]
     pub fn client_signature(&self, model: &Signature, max_batch_size: usize) -> Signature {
         let side = |specs: &[TensorSpec], declared: &[DeclaredTensor]| {
-            let narrowed =
-                |spec: &TensorSpec| match declared.iter().find(|tensor| tensor.name == spec.name) {
-                    Some(tensor) => narrow(spec, tensor, max_batch_size > 0),
-                    None => spec.clone(),
-                };
+            let narrowed = |spec: &TensorSpec| match declared.iter().find(|tensor| tensor.name == spec.name) {
+                Some(tensor) => narrow(spec, tensor, max_batch_size > 0),
+                None => spec.clone(),
+            };
             specs.iter().map(narrowed).collect()
         };
-        Signature {
-            inputs: side(&model.inputs, &self.inputs),
-            outputs: side(&model.outputs, &self.outputs),
-        }
+        Signature { inputs: side(&model.inputs, &self.inputs), outputs: side(&model.outputs, &self.outputs) }
     }
 }
 
 fn narrow(spec: &TensorSpec, declared: &DeclaredTensor, batches: bool) -> TensorSpec {
-    let model = if batches {
-        spec.shape.get(1..).unwrap_or_default()
-    } else {
-        &spec.shape[..]
-    };
+    let model = if batches { spec.shape.get(1..).unwrap_or_default() } else { &spec.shape[..] };
     let mut dims = declared.dims.clone();
     if declared.reshape.is_none() {
         for (dim, &of_model) in dims.iter_mut().zip(model) {
@@ -79,8 +63,5 @@ fn narrow(spec: &TensorSpec, declared: &DeclaredTensor, batches: bool) -> Tensor
         }
     }
     let batch = if batches { Some(-1) } else { None };
-    TensorSpec {
-        shape: batch.into_iter().chain(dims).collect(),
-        ..spec.clone()
-    }
+    TensorSpec { shape: batch.into_iter().chain(dims).collect(), ..spec.clone() }
 }

@@ -14,10 +14,7 @@ fn model() -> Signature {
         datatype: DataType::Fp32,
         shape: shape.to_vec(),
     };
-    Signature {
-        inputs: vec![tensor("x", &[-1, 3, -1, 64])],
-        outputs: vec![tensor("y", &[-1, 2])],
-    }
+    Signature { inputs: vec![tensor("x", &[-1, 3, -1, 64])], outputs: vec![tensor("y", &[-1, 2])] }
 }
 
 fn config(text: &str) -> ModelConfig {
@@ -31,10 +28,7 @@ fn faults(text: &str) -> String {
         precision: Precision::Fp32,
         requires: Requires::default(),
     };
-    config(text)
-        .agrees_with(None, &[variant], &model())
-        .unwrap_err()
-        .to_string()
+    config(text).agrees_with(None, &[variant], &model()).unwrap_err().to_string()
 }
 
 #[test]
@@ -56,13 +50,8 @@ fn declared_tensors_narrow_what_clients_see() {
 fn a_reshape_shows_clients_other_dims_of_as_many_elements() {
     let config = config("[[outputs]]\nname = 'y'\ndims = [1, 2]\nreshape = [2]\n");
     assert_eq!(config.agrees_with(None, &[], &model()), Ok(()));
-    assert_eq!(
-        config.client_signature(&model(), 8).outputs[0].shape,
-        [-1, 1, 2]
-    );
-    insta::assert_snapshot!(faults(
-        "[[outputs]]\nname = 'y'\ndims = [3, 2]\nreshape = [2]\n"
-    ));
+    assert_eq!(config.client_signature(&model(), 8).outputs[0].shape, [-1, 1, 2]);
+    insta::assert_snapshot!(faults("[[outputs]]\nname = 'y'\ndims = [3, 2]\nreshape = [2]\n"));
 }
 
 #[test]
@@ -72,10 +61,7 @@ fn a_reshape_may_hide_a_batch_dimension_of_one() {
     model.outputs[0].shape = vec![1, 2];
     let config = config("[[inputs]]\nname = 'x'\ndims = [3, 64, 64]\nreshape = [1, 3, 64, 64]\n");
     assert_eq!(config.agrees_with(None, &[], &model), Ok(()));
-    assert_eq!(
-        config.client_signature(&model, 0).inputs[0].shape,
-        [3, 64, 64]
-    );
+    assert_eq!(config.client_signature(&model, 0).inputs[0].shape, [3, 64, 64]);
 }
 
 #[test]
@@ -123,17 +109,9 @@ fn a_manifest_may_be_repeated_but_not_contradicted() {
         evaluation: serde_json::Map::default(),
         files: std::collections::BTreeMap::default(),
     };
-    assert_eq!(
-        config(text).agrees_with(Some(&manifest), &[], &model()),
-        Ok(())
-    );
+    assert_eq!(config(text).agrees_with(Some(&manifest), &[], &model()), Ok(()));
     manifest.labels.reverse();
-    let faults = config(text)
-        .agrees_with(Some(&manifest), &[], &model())
-        .unwrap_err();
+    let faults = config(text).agrees_with(Some(&manifest), &[], &model()).unwrap_err();
     insta::assert_snapshot!(faults, @r#"model.toml:1:1: labels: found ["good", "scratch"], expected ["scratch", "good"] as in the manifest, or nothing; remove it: the manifest says how a packaged version is used"#);
-    assert_eq!(
-        config(text).vision(Some(&manifest)).labels,
-        ["scratch", "good"]
-    );
+    assert_eq!(config(text).vision(Some(&manifest)).labels, ["scratch", "good"]);
 }

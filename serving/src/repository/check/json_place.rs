@@ -22,15 +22,11 @@ pub(super) fn place(text: &str, path: &str) -> Option<Position> {
 
 fn child<'t>(value: &'t RawValue, part: &str) -> Option<&'t RawValue> {
     match part.parse::<usize>() {
-        Ok(index) => serde_json::from_str::<Vec<&RawValue>>(value.get())
-            .ok()?
-            .get(index)
-            .copied(),
+        Ok(index) => serde_json::from_str::<Vec<&RawValue>>(value.get()).ok()?.get(index).copied(),
         // Keys of maps are quoted in paths.
-        Err(_) => serde_json::from_str::<BTreeMap<String, &RawValue>>(value.get())
-            .ok()?
-            .get(part.trim_matches('"'))
-            .copied(),
+        Err(_) => {
+            serde_json::from_str::<BTreeMap<String, &RawValue>>(value.get()).ok()?.get(part.trim_matches('"')).copied()
+        }
     }
 }
 
@@ -43,13 +39,7 @@ mod tests {
         let text = "{\n  \"a\": [\n    {\"b\": 1},\n    {\"b\": 2}\n  ],\n  \"c\": {\"x y\": 3}\n}";
         let line = |path| place(text, path).map(|place| place.line);
         assert_eq!(line("a"), Some(2));
-        assert_eq!(
-            place(text, "a[1].b"),
-            Some(Position {
-                line: 4,
-                column: 11
-            })
-        );
+        assert_eq!(place(text, "a[1].b"), Some(Position { line: 4, column: 11 }));
         assert_eq!(line("c[\"x y\"]"), Some(6));
         assert_eq!(line("a[1].missing"), Some(4), "the object that lacks it");
         assert_eq!(place("no json", "a"), None);

@@ -31,25 +31,13 @@ pub struct CheckOptions<'c> {
 /// The repository cannot be read at all.
 pub fn check(root: &Path, options: &CheckOptions<'_>) -> Result<CheckReport, ScanError> {
     let found = scan(root)?;
-    let models: Vec<ModelReport> = found
-        .models
-        .into_iter()
-        .map(|found| model(found, options))
-        .collect();
-    let wanted = models
-        .iter()
-        .flat_map(|model| &model.versions)
-        .filter(|version| version.wanted == Some(true));
+    let models: Vec<ModelReport> = found.models.into_iter().map(|found| model(found, options)).collect();
+    let wanted = models.iter().flat_map(|model| &model.versions).filter(|version| version.wanted == Some(true));
     let resident: u64 = wanted.filter_map(|version| version.resident_bytes).sum();
     Ok(CheckReport {
         root: root.to_owned(),
         ignored: found.ignored,
-        resident_bytes: resident
-            + if models.is_empty() {
-                0
-            } else {
-                memory::RUNTIME_BYTES
-            },
+        resident_bytes: resident + if models.is_empty() { 0 } else { memory::RUNTIME_BYTES },
         models,
     })
 }
@@ -77,17 +65,13 @@ fn model(found: FoundModel, options: &CheckOptions<'_>) -> ModelReport {
     }
     let numbers = || found.versions.iter().map(|version| version.number);
     let wanted = config.map(|config| config.version_policy.select(numbers()));
-    report
-        .faults
-        .extend(config.and_then(|config| missing_versions(config, &numbers().collect::<Vec<_>>())));
+    report.faults.extend(config.and_then(|config| missing_versions(config, &numbers().collect::<Vec<_>>())));
     for version in &found.versions {
         let checked = version::check(version, config, options);
         report.faults.extend(checked.faults);
         report.warnings.extend(checked.warnings);
         report.versions.push(VersionReport {
-            wanted: wanted
-                .as_ref()
-                .map(|wanted| wanted.contains(&version.number)),
+            wanted: wanted.as_ref().map(|wanted| wanted.contains(&version.number)),
             ..checked.report
         });
     }
@@ -112,19 +96,10 @@ fn missing_versions(config: &ModelConfig, numbers: &[u64]) -> Option<ConfigFault
     let VersionPolicy::Specific(wanted) = &config.version_policy else {
         return None;
     };
-    let missing: Vec<u64> = wanted
-        .iter()
-        .copied()
-        .filter(|number| !numbers.contains(number))
-        .collect();
+    let missing: Vec<u64> = wanted.iter().copied().filter(|number| !numbers.contains(number)).collect();
     (!missing.is_empty()).then(|| {
         let expected = format!("versions on disk: {numbers:?}");
-        config.fault(
-            "version_policy",
-            format!("{missing:?}"),
-            expected,
-            "copy the version there, or remove its number",
-        )
+        config.fault("version_policy", format!("{missing:?}"), expected, "copy the version there, or remove its number")
     })
 }
 
@@ -146,12 +121,7 @@ pub fn by_loading(runtime: &dyn Backend) -> impl Fn(&Path) -> Result<Signature, 
 
 /// A warning about a file as a whole.
 fn warning(file: &Path, message: impl Into<String>) -> ConfigWarning {
-    ConfigWarning {
-        file: file.to_owned(),
-        at: None,
-        key: String::new(),
-        message: message.into(),
-    }
+    ConfigWarning { file: file.to_owned(), at: None, key: String::new(), message: message.into() }
 }
 
 #[cfg(test)]

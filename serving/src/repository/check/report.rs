@@ -72,8 +72,7 @@ impl ModelReport {
         let mut seen = BTreeSet::new();
         self.faults.retain(|fault| seen.insert(fault.to_string()));
         let mut seen = BTreeSet::new();
-        self.warnings
-            .retain(|warning| seen.insert(warning.to_string()));
+        self.warnings.retain(|warning| seen.insert(warning.to_string()));
     }
 }
 
@@ -98,21 +97,11 @@ impl fmt::Display for CheckReport {
 
 impl fmt::Display for ModelReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.faults.is_empty() {
-            "ok".to_owned()
-        } else {
-            count(self.faults.len(), "fault")
-        };
+        let verdict = if self.faults.is_empty() { "ok".to_owned() } else { count(self.faults.len(), "fault") };
         writeln!(f, "{}: {verdict}", self.name)?;
-        self.versions
-            .iter()
-            .try_for_each(|version| writeln!(f, "  {version}"))?;
-        self.faults
-            .iter()
-            .try_for_each(|fault| writeln!(f, "  fault: {fault}"))?;
-        self.warnings
-            .iter()
-            .try_for_each(|warning| writeln!(f, "  warning: {warning}"))?;
+        self.versions.iter().try_for_each(|version| writeln!(f, "  {version}"))?;
+        self.faults.iter().try_for_each(|fault| writeln!(f, "  fault: {fault}"))?;
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "  warning: {warning}"))?;
         for Ignored { path, reason } in &self.ignored {
             writeln!(f, "  ignored {}: {reason}", path.display())?;
         }
@@ -132,11 +121,7 @@ impl fmt::Display for VersionReport {
         if let Some(bytes) = self.resident_bytes {
             write!(f, ", about {} resident", Mebibytes(bytes))?;
         }
-        if self.wanted == Some(false) {
-            f.write_str(", not wanted by the version policy")
-        } else {
-            Ok(())
-        }
+        if self.wanted == Some(false) { f.write_str(", not wanted by the version policy") } else { Ok(()) }
     }
 }
 

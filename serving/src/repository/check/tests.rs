@@ -13,10 +13,7 @@ fn signature() -> Signature {
         datatype: DataType::Fp32,
         shape: shape.to_vec(),
     };
-    Signature {
-        inputs: vec![tensor("x", &[-1, 3, 64, 64])],
-        outputs: vec![tensor("y", &[-1, 2])],
-    }
+    Signature { inputs: vec![tensor("x", &[-1, 3, 64, 64])], outputs: vec![tensor("y", &[-1, 2])] }
 }
 
 /// Stands for a runtime: a file that says so is a model.
@@ -55,27 +52,18 @@ fn package(root: &Path, folder: &str, edit: impl FnOnce(&mut Manifest)) {
         files: [("model.onnx".to_owned(), FileDigest::of_bytes(b"onnx"))].into(),
     };
     edit(&mut manifest);
-    write(
-        root,
-        &format!("{folder}/manifest.json"),
-        &serde_json::to_string_pretty(&manifest).unwrap(),
-    );
+    write(root, &format!("{folder}/manifest.json"), &serde_json::to_string_pretty(&manifest).unwrap());
 }
 
 fn report(root: &Path) -> CheckReport {
     let machine = Machine::detect(vec!["tract".to_owned()]);
-    let options = CheckOptions {
-        machine: &machine,
-        read_signature: &read_signature,
-    };
+    let options = CheckOptions { machine: &machine, read_signature: &read_signature };
     check(root, &options).unwrap()
 }
 
 /// The report with the temporary folder's name taken out.
 fn text(root: &Path) -> String {
-    report(root)
-        .to_string()
-        .replace(&root.display().to_string(), "")
+    report(root).to_string().replace(&root.display().to_string(), "")
 }
 
 #[test]
@@ -93,11 +81,7 @@ fn a_sound_repository_is_told_with_its_memory() {
 #[test]
 fn every_fault_of_every_model_is_told_at_once() {
     let root = tempfile::tempdir().unwrap();
-    write(
-        root.path(),
-        "a-config/model.toml",
-        "max_batchsize = 4\ninstances = 0\n",
-    );
+    write(root.path(), "a-config/model.toml", "max_batchsize = 4\ninstances = 0\n");
     write(root.path(), "a-config/1/model.onnx", "onnx");
     write(root.path(), "b-empty/model.toml", "");
     write(root.path(), "c-broken/1/model.onnx", "not a model");
@@ -113,11 +97,7 @@ fn every_fault_of_every_model_is_told_at_once() {
         manifest.semver = "1".to_owned();
         manifest.variants[0].file = "../model.onnx".to_owned();
     });
-    write(
-        root.path(),
-        "g-triton/config.pbtxt",
-        "platform: 'tensorrt_plan'\n",
-    );
+    write(root.path(), "g-triton/config.pbtxt", "platform: 'tensorrt_plan'\n");
     write(root.path(), "g-triton/1/model.onnx", "onnx");
     package(root.path(), "h-signature/1", |manifest| {
         manifest.signature.outputs[0].shape = vec![-1, 3];
@@ -146,8 +126,5 @@ fn programs_get_the_same_as_json() {
     let json = serde_json::to_value(report(root.path())).unwrap();
     let fault = &json["models"][0]["faults"][0];
     assert_eq!((&fault["line"], &fault["column"]), (&1.into(), &13.into()));
-    assert_eq!(
-        (&fault["key"], &fault["found"]),
-        (&"instances".into(), &"0".into())
-    );
+    assert_eq!((&fault["key"], &fault["found"]), (&"instances".into(), &"0".into()));
 }

@@ -21,19 +21,9 @@ pub(super) struct Checked {
     pub warnings: Vec<ConfigWarning>,
 }
 
-pub(super) fn check(
-    found: &FoundVersion,
-    config: Option<&ModelConfig>,
-    options: &CheckOptions<'_>,
-) -> Checked {
+pub(super) fn check(found: &FoundVersion, config: Option<&ModelConfig>, options: &CheckOptions<'_>) -> Checked {
     let mut checked = Checked {
-        report: VersionReport {
-            number: found.number,
-            wanted: None,
-            digest: None,
-            variant: None,
-            resident_bytes: None,
-        },
+        report: VersionReport { number: found.number, wanted: None, digest: None, variant: None, resident_bytes: None },
         faults: Vec::new(),
         warnings: Vec::new(),
     };
@@ -68,12 +58,8 @@ impl Checked {
     fn files(&mut self, version: &VersionDir, config: Option<&ModelConfig>) {
         match version.verify() {
             Ok(verified) if version.manifest().is_some() => {
-                let unlisted = |name: &String| {
-                    warning(
-                        &version.path().join(name),
-                        "not listed in manifest.json, and never used",
-                    )
-                };
+                let unlisted =
+                    |name: &String| warning(&version.path().join(name), "not listed in manifest.json, and never used");
                 self.warnings.extend(verified.unlisted.iter().map(unlisted));
             }
             Ok(_) => {}
@@ -84,18 +70,14 @@ impl Checked {
         };
         let file = version.path().join(Manifest::FILE);
         if version.golden().is_none() {
-            self.warnings.push(warning(
-                &file,
-                "no golden.safetensors: what the model answers is not checked when it loads",
-            ));
+            self.warnings
+                .push(warning(&file, "no golden.safetensors: what the model answers is not checked when it loads"));
         }
         if let Some(config) = config
             && config.name != manifest.name
         {
-            let message = format!(
-                "packaged as '{}' and served as '{}', the name of the folder",
-                manifest.name, config.name
-            );
+            let message =
+                format!("packaged as '{}' and served as '{}', the name of the folder", manifest.name, config.name);
             self.warnings.push(warning(&file, message));
         }
     }
@@ -108,23 +90,14 @@ impl Checked {
         config: Option<&ModelConfig>,
         options: &CheckOptions<'_>,
     ) -> Option<Variant> {
-        let exists = |name: &&str| {
-            version
-                .variants()
-                .iter()
-                .any(|variant| variant.name == *name)
-        };
-        let pinned = config
-            .and_then(|config| config.variant.as_deref())
-            .filter(exists);
+        let exists = |name: &&str| version.variants().iter().any(|variant| variant.name == *name);
+        let pinned = config.and_then(|config| config.variant.as_deref()).filter(exists);
         match choose(version.variants(), options.machine, pinned) {
             Ok(choice) => Some(choice.variant),
             Err(error) => {
                 let (found, expected) = (error.to_string(), "a variant that this machine can run");
                 self.faults.push(match config {
-                    Some(config) if pinned.is_some() => {
-                        config.fault("variant", found, expected, "")
-                    }
+                    Some(config) if pinned.is_some() => config.fault("variant", found, expected, ""),
                     _ => ConfigFault::of_file(version.path(), found, expected, ""),
                 });
                 None
@@ -132,13 +105,7 @@ impl Checked {
         }
     }
 
-    fn signature(
-        &mut self,
-        version: &VersionDir,
-        artefact: &Path,
-        model: &Signature,
-        config: Option<&ModelConfig>,
-    ) {
+    fn signature(&mut self, version: &VersionDir, artefact: &Path, model: &Signature, config: Option<&ModelConfig>) {
         let manifest = version.manifest();
         if let Some(manifest) = manifest {
             let file = version.path().join(Manifest::FILE);
@@ -146,10 +113,7 @@ impl Checked {
             self.faults.extend(
                 signature_faults(&file, &manifest.signature, model)
                     .into_iter()
-                    .map(|fault| ConfigFault {
-                        at: place(&text, &fault.key),
-                        ..fault
-                    }),
+                    .map(|fault| ConfigFault { at: place(&text, &fault.key), ..fault }),
             );
         }
         let Some(config) = config else { return };
@@ -160,13 +124,8 @@ impl Checked {
             let seen = config.client_signature(model, batch.max_batch_size);
             let preprocess = config.vision(manifest).preprocess;
             let (bytes, instances) = (artefact_bytes(artefact), config.instances.get());
-            self.report.resident_bytes = resident_bytes(
-                bytes,
-                &seen,
-                preprocess.as_ref(),
-                batch.max_batch_size,
-                instances,
-            );
+            self.report.resident_bytes =
+                resident_bytes(bytes, &seen, preprocess.as_ref(), batch.max_batch_size, instances);
         }
     }
 }
@@ -199,10 +158,7 @@ fn version_faults(dir: &Path, error: &VersionError) -> Vec<ConfigFault> {
                 "package the model, or name its file model.onnx",
             )]
         }
-        VersionError::Damaged { damage, .. } => damage
-            .iter()
-            .map(|damage| damage_fault(dir, damage))
-            .collect(),
+        VersionError::Damaged { damage, .. } => damage.iter().map(|damage| damage_fault(dir, damage)).collect(),
         VersionError::Manifest { path, cause } => manifest_faults(path, cause),
     }
 }
@@ -210,37 +166,17 @@ fn version_faults(dir: &Path, error: &VersionError) -> Vec<ConfigFault> {
 fn damage_fault(dir: &Path, damage: &Damage) -> ConfigFault {
     const AGAIN: &str = "copy the version again from where it was packaged";
     let (file, found, expected) = match damage {
-        Damage::Missing { file, expected } => {
-            (file, "no such file".to_owned(), format!("{expected} bytes"))
+        Damage::Missing { file, expected } => (file, "no such file".to_owned(), format!("{expected} bytes")),
+        Damage::NotAFile { file } => (file, "something other than a file".to_owned(), "a file".to_owned()),
+        Damage::Length { file, found, expected } => {
+            (file, format!("{found} bytes"), format!("{expected}, as packaged"))
         }
-        Damage::NotAFile { file } => (
-            file,
-            "something other than a file".to_owned(),
-            "a file".to_owned(),
-        ),
-        Damage::Length {
-            file,
-            found,
-            expected,
-        } => (
-            file,
-            format!("{found} bytes"),
-            format!("{expected}, as packaged"),
-        ),
-        Damage::Altered {
-            file,
-            found,
-            expected,
-        } => (
-            file,
-            format!("sha256 {found}"),
-            format!("{expected}, as packaged"),
-        ),
-        Damage::UnlistedData { file } => (
-            file,
-            "weights that manifest.json does not list".to_owned(),
-            "only the files it lists".to_owned(),
-        ),
+        Damage::Altered { file, found, expected } => {
+            (file, format!("sha256 {found}"), format!("{expected}, as packaged"))
+        }
+        Damage::UnlistedData { file } => {
+            (file, "weights that manifest.json does not list".to_owned(), "only the files it lists".to_owned())
+        }
     };
     ConfigFault::of_file(dir.join(file), found, expected, AGAIN)
 }
@@ -249,12 +185,7 @@ fn manifest_faults(file: &Path, cause: &ManifestErrors) -> Vec<ConfigFault> {
     let text = fs::read_to_string(file).unwrap_or_default();
     if cause.faults().is_empty() {
         let found = cause.to_string();
-        return vec![ConfigFault::of_file(
-            file,
-            found,
-            "a manifest",
-            "package the version again",
-        )];
+        return vec![ConfigFault::of_file(file, found, "a manifest", "package the version again")];
     }
     let of = |fault: &takt_artifact::Fault| ConfigFault {
         at: place(&text, &fault.path),

@@ -31,20 +31,12 @@ impl Completed {
             done = at;
         }
         completed.push_str(&text[done..]);
-        Self {
-            text: completed,
-            colons,
-        }
+        Self { text: completed, colons }
     }
 
     /// The offset in the original of an offset in the completed text.
     pub(super) fn original(&self, offset: usize) -> usize {
-        let before = self
-            .colons
-            .iter()
-            .enumerate()
-            .filter(|(i, at)| *at + i < offset)
-            .count();
+        let before = self.colons.iter().enumerate().filter(|(i, at)| *at + i < offset).count();
         offset - before
     }
 }
@@ -60,10 +52,7 @@ mod tests {
     #[test]
     fn only_missing_colons_are_put_in() {
         let completed = |text| Completed::new(text).text;
-        assert_eq!(
-            completed("input [ { dims: [ 1 ] } ]"),
-            "input :[ { dims: [ 1 ] } ]"
-        );
+        assert_eq!(completed("input [ { dims: [ 1 ] } ]"), "input :[ { dims: [ 1 ] } ]");
         assert_eq!(completed("a[{b[<c:1>]}]"), "a:[{b:[<c:1>]}]");
         assert_eq!(completed("a: 'x [' # y [\nb: Z"), "a: 'x [' # y [\nb: Z");
     }
@@ -74,11 +63,7 @@ mod tests {
         let completed = Completed::new(text);
         for letter in ["a", "b", "c", "{"] {
             let offset = completed.text.rfind(letter).unwrap();
-            assert_eq!(
-                completed.original(offset),
-                text.rfind(letter).unwrap(),
-                "{letter}"
-            );
+            assert_eq!(completed.original(offset), text.rfind(letter).unwrap(), "{letter}");
         }
     }
 }

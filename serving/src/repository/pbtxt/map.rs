@@ -27,10 +27,7 @@ impl Reading {
     pub(super) fn new(name: &str, file: &Path, places: Places) -> Self {
         let mut config = ModelConfig::new(name, Source::Pbtxt(file.to_owned()));
         config.positions = places;
-        Self {
-            config,
-            faults: Vec::new(),
-        }
+        Self { config, faults: Vec::new() }
     }
 
     pub(super) fn finish(
@@ -54,13 +51,7 @@ impl Reading {
         Ok(self.config)
     }
 
-    pub(super) fn fault(
-        &mut self,
-        key: &str,
-        found: impl Into<String>,
-        expected: impl Into<String>,
-        fix: &str,
-    ) {
+    pub(super) fn fault(&mut self, key: &str, found: impl Into<String>, expected: impl Into<String>, fix: &str) {
         let fault = self.config.fault(key, found, expected, fix);
         self.faults.push(fault);
     }
@@ -79,26 +70,14 @@ impl Reading {
     fn identity(&mut self, message: &inference::ModelConfig) {
         if !message.name.is_empty() && message.name != self.config.name {
             let expected = format!("'{}', the name of the folder", self.config.name);
-            self.fault(
-                "name",
-                format!("'{}'", message.name),
-                expected,
-                "remove the field, or rename the folder",
-            );
+            self.fault("name", format!("'{}'", message.name), expected, "remove the field, or rename the folder");
         }
-        const ONNX_ONLY: &str =
-            "Takt serves ONNX models: export the model to ONNX, or serve it elsewhere";
-        for (key, found, expected) in [
-            ("platform", &message.platform, PLATFORM),
-            ("backend", &message.backend, BACKEND),
-        ] {
+        const ONNX_ONLY: &str = "Takt serves ONNX models: export the model to ONNX, or serve it elsewhere";
+        for (key, found, expected) in
+            [("platform", &message.platform, PLATFORM), ("backend", &message.backend, BACKEND)]
+        {
             if !found.is_empty() && found != expected {
-                self.fault(
-                    key,
-                    format!("'{found}'"),
-                    format!("'{expected}'"),
-                    ONNX_ONLY,
-                );
+                self.fault(key, format!("'{found}'"), format!("'{expected}'"), ONNX_ONLY);
             }
         }
         let file = &message.default_model_filename;
@@ -117,12 +96,7 @@ impl Reading {
             // As in Triton, a 0 that is written cannot be told from none.
             Ok(0) => self.config.max_batch = MaxBatch::Auto,
             Ok(size) if size <= LARGEST_BATCH => self.config.max_batch = MaxBatch::Fixed(size),
-            _ => self.fault(
-                "max_batch_size",
-                size.to_string(),
-                format!("0 to {LARGEST_BATCH}"),
-                "correct the number",
-            ),
+            _ => self.fault("max_batch_size", size.to_string(), format!("0 to {LARGEST_BATCH}"), "correct the number"),
         }
     }
 
@@ -131,25 +105,15 @@ impl Reading {
             None => VersionPolicy::default(),
             Some(PolicyChoice::All(_)) => VersionPolicy::All,
             Some(PolicyChoice::Latest(latest)) => {
-                let count = usize::try_from(latest.num_versions)
-                    .ok()
-                    .and_then(NonZeroUsize::new);
+                let count = usize::try_from(latest.num_versions).ok().and_then(NonZeroUsize::new);
                 VersionPolicy::Latest(count.unwrap_or(NonZeroUsize::MIN))
             }
             Some(PolicyChoice::Specific(specific)) => {
-                let wanted = specific
-                    .versions
-                    .iter()
-                    .filter_map(|&n| u64::try_from(n).ok().filter(|&n| n > 0))
-                    .collect();
+                let wanted =
+                    specific.versions.iter().filter_map(|&n| u64::try_from(n).ok().filter(|&n| n > 0)).collect();
                 if specific.versions.is_empty() || specific.versions.iter().any(|&n| n < 1) {
                     let found = format!("{:?}", specific.versions);
-                    self.fault(
-                        "version_policy.specific",
-                        found,
-                        "versions from 1",
-                        "list the versions to serve",
-                    );
+                    self.fault("version_policy.specific", found, "versions from 1", "list the versions to serve");
                 }
                 VersionPolicy::Specific(wanted)
             }
@@ -159,13 +123,7 @@ impl Reading {
     fn inputs(&mut self, inputs: &[inference::ModelInput]) {
         for (i, input) in inputs.iter().enumerate() {
             let key = format!("input[{i}]");
-            let declared = self.tensor(
-                &key,
-                &input.name,
-                input.data_type,
-                &input.dims,
-                input.reshape.as_ref(),
-            );
+            let declared = self.tensor(&key, &input.name, input.data_type, &input.dims, input.reshape.as_ref());
             self.config.inputs.push(declared);
         }
     }
@@ -173,23 +131,14 @@ impl Reading {
     fn outputs(&mut self, outputs: &[inference::ModelOutput]) {
         for (i, output) in outputs.iter().enumerate() {
             let key = format!("output[{i}]");
-            let declared = self.tensor(
-                &key,
-                &output.name,
-                output.data_type,
-                &output.dims,
-                output.reshape.as_ref(),
-            );
+            let declared = self.tensor(&key, &output.name, output.data_type, &output.dims, output.reshape.as_ref());
             self.config.outputs.push(declared);
             if output.label_filename.is_empty() {
                 continue;
             }
             let file = self.config.source.path();
             match labels::read(file.parent().unwrap_or(file), &output.label_filename) {
-                Ok(names) => self.config.bare.labels.push(OutputLabels {
-                    output: Some(output.name.clone()),
-                    names,
-                }),
+                Ok(names) => self.config.bare.labels.push(OutputLabels { output: Some(output.name.clone()), names }),
                 Err(bad) => {
                     self.fault(
                         &format!("{key}.label_filename"),
@@ -211,12 +160,7 @@ impl Reading {
         reshape: Option<&inference::ModelTensorReshape>,
     ) -> DeclaredTensor {
         if name.is_empty() {
-            self.fault(
-                &format!("{key}.name"),
-                "no name",
-                "the tensor's name in the ONNX graph",
-                "fill it in",
-            );
+            self.fault(&format!("{key}.name"), "no name", "the tensor's name in the ONNX graph", "fill it in");
         }
         if dims.is_empty() && reshape.is_none() || dims.iter().any(|&dim| dim < 1 && dim != -1) {
             self.fault(
@@ -248,12 +192,7 @@ impl Reading {
                     self.config.intra_op_threads = NonZeroUsize::new(count);
                 }
                 ("intra_op_thread_count", _) => {
-                    self.fault(
-                        &key,
-                        format!("'{value}'"),
-                        format!("0 to {MOST_THREADS}"),
-                        "correct the number",
-                    );
+                    self.fault(&key, format!("'{value}'"), format!("0 to {MOST_THREADS}"), "correct the number");
                 }
                 _ => self.warn(&key, "ignored: Takt does not act on this parameter"),
             }
@@ -263,7 +202,5 @@ impl Reading {
 
 /// The element type of that number; `None`, which leaves it to the model, for TYPE_INVALID.
 fn datatype(data_type: i32) -> Option<DataType> {
-    DataType::ALL
-        .into_iter()
-        .find(|&known| to_proto::datatype(known) as i32 == data_type)
+    DataType::ALL.into_iter().find(|&known| to_proto::datatype(known) as i32 == data_type)
 }

@@ -44,12 +44,7 @@ static MODEL_CONFIG: LazyLock<Option<MessageDescriptor>> = LazyLock::new(|| {
 pub fn read(name: &str, folder: &Path) -> Result<ModelConfig, ConfigFaults> {
     let file = folder.join(FILE);
     let text = fs::read_to_string(&file).map_err(|error| {
-        ConfigFault::of_file(
-            &file,
-            format!("'{error}'"),
-            "a readable UTF-8 text file",
-            "mend or remove the file",
-        )
+        ConfigFault::of_file(&file, format!("'{error}'"), "a readable UTF-8 text file", "mend or remove the file")
     })?;
     parse(name, &file, &text)
 }
@@ -60,18 +55,14 @@ pub fn read(name: &str, folder: &Path) -> Result<ModelConfig, ConfigFaults> {
 /// The first fault of form, or all of meaning.
 pub fn parse(name: &str, file: &Path, text: &str) -> Result<ModelConfig, ConfigFaults> {
     let message = message(file, text)?;
-    let config: inference::ModelConfig = message
-        .transcode_to()
-        .map_err(|error| unreadable(file, error.to_string()))?;
+    let config: inference::ModelConfig = message.transcode_to().map_err(|error| unreadable(file, error.to_string()))?;
     let places = places::places(text, &message.descriptor());
     let warnings = unsupported::warnings(file, &message, &places);
     Reading::new(name, file, places).finish(&config, warnings)
 }
 
 fn message(file: &Path, text: &str) -> Result<DynamicMessage, ConfigFaults> {
-    let descriptor = MODEL_CONFIG
-        .clone()
-        .ok_or_else(|| unreadable(file, "no descriptor for it".to_owned()))?;
+    let descriptor = MODEL_CONFIG.clone().ok_or_else(|| unreadable(file, "no descriptor for it".to_owned()))?;
     let completed = Completed::new(text);
     DynamicMessage::parse_text_format(descriptor, &completed.text).map_err(|error| {
         let label = error.labels().and_then(|mut labels| labels.next());
@@ -91,19 +82,11 @@ fn message(file: &Path, text: &str) -> Result<DynamicMessage, ConfigFaults> {
 
 /// What the word at `offset` was most likely meant to be, if it is the name of no field.
 fn fix(text: &str, offset: usize) -> String {
-    let word = text
-        .get(offset..)
-        .and_then(|rest| Tokens::of(rest).next())
-        .map_or("", |(_, word)| word);
+    let word = text.get(offset..).and_then(|rest| Tokens::of(rest).next()).map_or("", |(_, word)| word);
     let pool = MODEL_CONFIG.as_ref().map(MessageDescriptor::parent_pool);
     let messages = pool.into_iter().flat_map(DescriptorPool::all_messages);
     let names: Vec<String> = messages
-        .flat_map(|message| {
-            message
-                .fields()
-                .map(|field| field.name().to_owned())
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|message| message.fields().map(|field| field.name().to_owned()).collect::<Vec<_>>())
         .collect();
     match closest(word, names.iter().map(String::as_str)) {
         Some(known) if known != word => format!("did you mean '{known}'?"),
@@ -112,12 +95,7 @@ fn fix(text: &str, offset: usize) -> String {
 }
 
 fn unreadable(file: &Path, why: String) -> ConfigFault {
-    ConfigFault::of_file(
-        file,
-        why,
-        "a ModelConfig",
-        "report this as a bug, with the file",
-    )
+    ConfigFault::of_file(file, why, "a ModelConfig", "report this as a bug, with the file")
 }
 
 #[cfg(test)]

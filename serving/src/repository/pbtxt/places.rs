@@ -13,11 +13,7 @@ pub(super) type Places = BTreeMap<String, Position>;
 
 /// Finds every field of `text`, a message of type `descriptor`.
 pub(super) fn places(text: &str, descriptor: &MessageDescriptor) -> Places {
-    let mut scanner = Scanner {
-        text,
-        tokens: Tokens::of(text),
-        places: Places::new(),
-    };
+    let mut scanner = Scanner { text, tokens: Tokens::of(text), places: Places::new() };
     scanner.message("", descriptor);
     scanner.places
 }
@@ -39,11 +35,7 @@ impl Scanner<'_> {
             let Some(field) = descriptor.get_field_by_name(name) else {
                 continue; // separators
             };
-            let path = if path.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{path}.{name}")
-            };
+            let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
             let position = Position::of(self.text, start);
             let repeated = field.is_list() || field.is_map();
             match field.kind() {
@@ -60,13 +52,7 @@ impl Scanner<'_> {
     }
 
     /// One message, or a list of them; `count` counts those of a repeated field.
-    fn messages(
-        &mut self,
-        path: &str,
-        count: Option<&mut usize>,
-        position: Position,
-        inner: &MessageDescriptor,
-    ) {
+    fn messages(&mut self, path: &str, count: Option<&mut usize>, position: Position, inner: &MessageDescriptor) {
         let mut alone = 0;
         let repeated = count.is_some();
         let count = count.unwrap_or(&mut alone);
@@ -78,16 +64,8 @@ impl Scanner<'_> {
             match token {
                 "[" => in_list = true,
                 "{" | "<" => {
-                    let path = if repeated {
-                        format!("{path}[{count}]")
-                    } else {
-                        path.to_owned()
-                    };
-                    let position = if in_list {
-                        Position::of(self.text, start)
-                    } else {
-                        position
-                    };
+                    let path = if repeated { format!("{path}[{count}]") } else { path.to_owned() };
+                    let position = if in_list { Position::of(self.text, start) } else { position };
                     self.places.entry(path.clone()).or_insert(position);
                     *count += 1;
                     self.message(&path, inner);
@@ -145,10 +123,7 @@ max_batch_size: 8;
         assert_eq!(line("input[1].dims"), Some(7));
         assert_eq!(line("output[0].reshape.shape"), Some(9));
         assert_eq!(line("output[1].name"), Some(10));
-        assert_eq!(
-            line("dynamic_batching.default_queue_policy.max_queue_size"),
-            Some(11)
-        );
+        assert_eq!(line("dynamic_batching.default_queue_policy.max_queue_size"), Some(11));
         assert_eq!(line("parameters[0].value.string_value"), Some(12));
         assert_eq!(line("max_batch_size"), Some(13));
     }

@@ -33,12 +33,7 @@ impl Reading {
                 self.dynamic_batching(dynamic);
             }
             Some(SchedulingChoice::SequenceBatching(_)) => {
-                self.fault(
-                    "sequence_batching",
-                    "sequence batching",
-                    STATELESS,
-                    "keep the state in the client",
-                );
+                self.fault("sequence_batching", "sequence batching", STATELESS, "keep the state in the client");
             }
             Some(SchedulingChoice::EnsembleScheduling(_)) => {
                 self.fault(
@@ -62,11 +57,8 @@ impl Reading {
     fn dynamic_batching(&mut self, dynamic: &inference::ModelDynamicBatching) {
         let batch = &mut self.config.batch;
         // A size below 1 becomes 0, which no rule allows.
-        batch.preferred_sizes = dynamic
-            .preferred_batch_size
-            .iter()
-            .map(|&size| usize::try_from(size).unwrap_or(0))
-            .collect();
+        batch.preferred_sizes =
+            dynamic.preferred_batch_size.iter().map(|&size| usize::try_from(size).unwrap_or(0)).collect();
         batch.max_delay = Duration::from_micros(dynamic.max_queue_delay_microseconds);
         if let Some(policy) = &dynamic.default_queue_policy {
             batch.max_queue = usize::try_from(policy.max_queue_size).unwrap_or(usize::MAX);
@@ -81,16 +73,10 @@ impl Reading {
         let levels = dynamic.priority_levels;
         if levels > MOST_PRIORITIES {
             let expected = format!("0 to {MOST_PRIORITIES}");
-            self.fault(
-                "dynamic_batching.priority_levels",
-                levels.to_string(),
-                expected,
-                "use fewer priorities",
-            );
+            self.fault("dynamic_batching.priority_levels", levels.to_string(), expected, "use fewer priorities");
         } else if levels > 0 {
             self.config.batch.priority_levels = u32::try_from(levels).unwrap_or(1);
-            self.config.batch.default_priority =
-                u32::try_from(dynamic.default_priority_level).unwrap_or(u32::MAX);
+            self.config.batch.default_priority = u32::try_from(dynamic.default_priority_level).unwrap_or(u32::MAX);
         }
     }
 
@@ -115,22 +101,13 @@ impl Reading {
         let on_processor = |group: &inference::ModelInstanceGroup| group.kind() == Kind::Cpu;
         let processor = !groups.is_empty() && groups.iter().all(on_processor);
         if !processor && groups.iter().any(on_processor) {
-            self.warn(
-                "instance_group",
-                "groups of different kinds: every instance takes the providers of the GPU",
-            );
+            self.warn("instance_group", "groups of different kinds: every instance takes the providers of the GPU");
         }
-        let gpus: Vec<i32> = groups
-            .iter()
-            .flat_map(|group| group.gpus.iter().copied())
-            .collect();
+        let gpus: Vec<i32> = groups.iter().flat_map(|group| group.gpus.iter().copied()).collect();
         let device = gpus.iter().copied().find(|&gpu| gpu >= 0);
         if gpus.iter().any(|&gpu| Some(gpu) != device) {
             let gpu = device.unwrap_or_default();
-            self.warn(
-                "instance_group",
-                format!("several GPUs are named: every instance runs on GPU {gpu}"),
-            );
+            self.warn("instance_group", format!("several GPUs are named: every instance runs on GPU {gpu}"));
         }
         if message.dynamic_batching_preserves_order() && total > 1 {
             self.warn(
@@ -141,27 +118,14 @@ impl Reading {
         self.config.providers = self.providers(message, processor, device);
     }
 
-    fn providers(
-        &mut self,
-        message: &inference::ModelConfig,
-        processor: bool,
-        device: Option<i32>,
-    ) -> Vec<Provider> {
-        let accelerators = message
-            .optimization
-            .as_ref()
-            .and_then(|optimization| optimization.execution_accelerators.as_ref());
+    fn providers(&mut self, message: &inference::ModelConfig, processor: bool, device: Option<i32>) -> Vec<Provider> {
+        let accelerators =
+            message.optimization.as_ref().and_then(|optimization| optimization.execution_accelerators.as_ref());
         const PATH: &str = "optimization.execution_accelerators";
         let (list, path) = if processor {
-            (
-                accelerators.map(|both| &both.cpu_execution_accelerator),
-                format!("{PATH}.cpu_execution_accelerator"),
-            )
+            (accelerators.map(|both| &both.cpu_execution_accelerator), format!("{PATH}.cpu_execution_accelerator"))
         } else {
-            (
-                accelerators.map(|both| &both.gpu_execution_accelerator),
-                format!("{PATH}.gpu_execution_accelerator"),
-            )
+            (accelerators.map(|both| &both.gpu_execution_accelerator), format!("{PATH}.gpu_execution_accelerator"))
         };
         let on_device = |name: &str, parameters: Vec<(String, String)>| {
             let device = device.filter(|_| matches!(name, "tensorrt" | "cuda"));
@@ -187,12 +151,7 @@ impl Reading {
             Ok(provider) => Some(provider),
             Err(faults) => {
                 for fault in faults {
-                    self.fault(
-                        key,
-                        fault.to_string(),
-                        "an accelerator of ONNX Runtime",
-                        "correct it or take it out",
-                    );
+                    self.fault(key, fault.to_string(), "an accelerator of ONNX Runtime", "correct it or take it out");
                 }
                 None
             }

@@ -20,11 +20,7 @@ fn faults(text: &str) -> String {
 
 fn providers(text: &str) -> Vec<&'static str> {
     let config = parse(text).unwrap();
-    config
-        .providers
-        .iter()
-        .map(takt_backend::Provider::name)
-        .collect()
+    config.providers.iter().map(takt_backend::Provider::name).collect()
 }
 
 /// Written as Triton's documentation and its users write: all the fields of PROTOCOL.md.
@@ -78,10 +74,7 @@ model_warmup { name: "zeros" batch_size: 1 inputs { key: "data" value: { data_ty
 fn a_usual_file_is_understood_without_a_warning() {
     let config = parse(USUAL).unwrap();
     assert_eq!(config.warnings, []);
-    assert_eq!(
-        (config.max_batch, config.joining),
-        (MaxBatch::Fixed(16), Joining::Dynamic)
-    );
+    assert_eq!((config.max_batch, config.joining), (MaxBatch::Fixed(16), Joining::Dynamic));
     let batch = BatchConfig {
         max_batch_size: 16,
         preferred_sizes: vec![4, 8],
@@ -95,17 +88,11 @@ fn a_usual_file_is_understood_without_a_warning() {
         default_priority: 2,
     };
     assert_eq!(config.batch, batch);
-    assert_eq!(
-        config.version_policy,
-        VersionPolicy::Latest(NonZeroUsize::new(2).unwrap())
-    );
+    assert_eq!(config.version_policy, VersionPolicy::Latest(NonZeroUsize::new(2).unwrap()));
     assert_eq!(config.instances.get(), 2);
     assert_eq!(config.intra_op_threads.map(NonZeroUsize::get), Some(3));
     assert_eq!(config.warmup, Warmup::On);
-    assert_eq!(
-        (config.inputs[0].datatype, &config.inputs[0].dims[..]),
-        (Some(DataType::Fp32), &[3, 224, 224][..])
-    );
+    assert_eq!((config.inputs[0].datatype, &config.inputs[0].dims[..]), (Some(DataType::Fp32), &[3, 224, 224][..]));
     assert_eq!(config.outputs[0].reshape, Some(vec![1000]));
     assert_eq!(providers(USUAL), ["tensorrt", "cuda"]);
 }
@@ -122,22 +109,14 @@ fn every_way_to_write_text_format_is_read() {
         instance_group [ { kind: KIND_CPU gpus: [] } ]
     "#;
     let config = parse(text).unwrap();
-    let dims: Vec<&[i64]> = config
-        .inputs
-        .iter()
-        .chain(&config.outputs)
-        .map(|tensor| &tensor.dims[..])
-        .collect();
+    let dims: Vec<&[i64]> = config.inputs.iter().chain(&config.outputs).map(|tensor| &tensor.dims[..]).collect();
     assert_eq!(dims, [&[3, -1][..], &[1, 2], &[16], &[2]]);
 }
 
 #[test]
 fn an_empty_file_leaves_everything_to_the_model() {
     let config = parse("").unwrap();
-    assert_eq!(
-        (config.max_batch, config.joining),
-        (MaxBatch::Auto, Joining::Dynamic)
-    );
+    assert_eq!((config.max_batch, config.joining), (MaxBatch::Auto, Joining::Dynamic));
     assert_eq!(config.version_policy, VersionPolicy::default());
 }
 
@@ -148,25 +127,17 @@ fn without_dynamic_batching_requests_run_as_they_came() {
 
 #[test]
 fn kinds_of_instances_are_providers() {
-    assert_eq!(
-        providers("instance_group { kind: KIND_CPU }"),
-        Vec::<&str>::new()
-    );
+    assert_eq!(providers("instance_group { kind: KIND_CPU }"), Vec::<&str>::new());
     assert_eq!(providers("instance_group { kind: KIND_GPU }"), ["cuda"]);
     assert_eq!(providers("instance_group { kind: KIND_AUTO }"), ["cuda"]);
     let openvino = "optimization { execution_accelerators { cpu_execution_accelerator { name: 'openvino' } } }";
-    assert_eq!(
-        providers(&format!("instance_group {{ kind: KIND_CPU }} {openvino}")),
-        ["openvino"]
-    );
+    assert_eq!(providers(&format!("instance_group {{ kind: KIND_CPU }} {openvino}")), ["openvino"]);
 }
 
 #[test]
 fn instances_add_up_over_groups_and_gpus() {
-    let config = parse(
-        "instance_group [ { count: 2 kind: KIND_GPU gpus: [0, 1] }, { kind: KIND_CPU count: 3 } ]",
-    )
-    .unwrap();
+    let config =
+        parse("instance_group [ { count: 2 kind: KIND_GPU gpus: [0, 1] }, { kind: KIND_CPU count: 3 } ]").unwrap();
     assert_eq!(config.instances.get(), 7);
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(warnings.join("\n"));
@@ -193,12 +164,7 @@ parameters { key: "execution_mode" value { string_value: "1" } }
 model_warmup { name: "w" inputs { key: "a" value { input_data_file: "raw" } } }
 response_cache { enable: true }
 "#;
-    let warnings: Vec<String> = parse(text)
-        .unwrap()
-        .warnings
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let warnings: Vec<String> = parse(text).unwrap().warnings.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(warnings.join("\n"));
 }
 
@@ -234,23 +200,15 @@ parameters { key: "intra_op_thread_count" value { string_value: "many" } }
 
 #[test]
 fn models_with_state_and_ensembles_are_refused() {
-    insta::assert_snapshot!(faults(
-        "sequence_batching { max_sequence_idle_microseconds: 1 }"
-    ));
-    insta::assert_snapshot!(faults(
-        "platform: 'ensemble'\nensemble_scheduling { step { model_name: 'a' } }"
-    ));
+    insta::assert_snapshot!(faults("sequence_batching { max_sequence_idle_microseconds: 1 }"));
+    insta::assert_snapshot!(faults("platform: 'ensemble'\nensemble_scheduling { step { model_name: 'a' } }"));
 }
 
 #[test]
 fn labels_come_from_the_named_file() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("labels.txt"), "good\nscratch\n").unwrap();
-    fs::write(
-        folder.path().join(FILE),
-        "output { name: 'y' dims: 2 label_filename: 'labels.txt' }",
-    )
-    .unwrap();
+    fs::write(folder.path().join(FILE), "output { name: 'y' dims: 2 label_filename: 'labels.txt' }").unwrap();
     let config = read("resnet", folder.path()).unwrap();
     assert_eq!(config.labels_of("y"), ["good", "scratch"]);
     assert_eq!(config.labels_of("z"), Vec::<String>::new());

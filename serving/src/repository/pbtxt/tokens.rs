@@ -59,13 +59,8 @@ mod tests {
 
     #[test]
     fn strings_and_comments_hide_their_signs() {
-        let tokens: Vec<&str> = Tokens::of("a: 'x [ \\' #' # [ ]\nb {c:-1.5}")
-            .map(|(_, token)| token)
-            .collect();
-        assert_eq!(
-            tokens,
-            ["a", ":", "'x [ \\' #'", "b", "{", "c", ":", "-", "1.5", "}"]
-        );
+        let tokens: Vec<&str> = Tokens::of("a: 'x [ \\' #' # [ ]\nb {c:-1.5}").map(|(_, token)| token).collect();
+        assert_eq!(tokens, ["a", ":", "'x [ \\' #'", "b", "{", "c", ":", "-", "1.5", "}"]);
     }
 
     #[test]

@@ -50,64 +50,23 @@ const ACTED_ON: &[&str] = &[
 
 /// What to say of a field, where more can be said than that nothing happens.
 const NOTES: &[(&str, &str)] = &[
-    (
-        "input.format",
-        "not needed: the ONNX graph says how its input lies in memory",
-    ),
-    (
-        "input.optional",
-        "ignored: every input of the ONNX graph must be given",
-    ),
-    (
-        "input.allow_ragged_batch",
-        "ignored: requests are joined only where their shapes are equal",
-    ),
-    (
-        "dynamic_batching.priority_queue_policy",
-        "ignored: default_queue_policy holds for every priority",
-    ),
-    (
-        "instance_group.secondary_devices",
-        "ignored: name the accelerator core in model.toml, as dla_core of tensorrt",
-    ),
-    (
-        "model_warmup.inputs.input_data_file",
-        "ignored: the warm-up runs with zeros",
-    ),
-    (
-        "model_operations",
-        "ignored: libraries of custom operators are not loaded, and a model that needs one fails",
-    ),
+    ("input.format", "not needed: the ONNX graph says how its input lies in memory"),
+    ("input.optional", "ignored: every input of the ONNX graph must be given"),
+    ("input.allow_ragged_batch", "ignored: requests are joined only where their shapes are equal"),
+    ("dynamic_batching.priority_queue_policy", "ignored: default_queue_policy holds for every priority"),
+    ("instance_group.secondary_devices", "ignored: name the accelerator core in model.toml, as dla_core of tensorrt"),
+    ("model_warmup.inputs.input_data_file", "ignored: the warm-up runs with zeros"),
+    ("model_operations", "ignored: libraries of custom operators are not loaded, and a model that needs one fails"),
     ("response_cache", "ignored: every request is computed"),
-    (
-        "model_transaction_policy",
-        "ignored: every request has exactly one response",
-    ),
-    (
-        "metric_tags",
-        "ignored: metrics carry model and version only",
-    ),
-    (
-        "optimization.graph",
-        "ignored: ONNX Runtime optimises at its default level",
-    ),
-    (
-        "optimization.cuda.graphs",
-        "ignored: for TensorRT, set cuda_graph in model.toml",
-    ),
+    ("model_transaction_policy", "ignored: every request has exactly one response"),
+    ("metric_tags", "ignored: metrics carry model and version only"),
+    ("optimization.graph", "ignored: ONNX Runtime optimises at its default level"),
+    ("optimization.cuda.graphs", "ignored: for TensorRT, set cuda_graph in model.toml"),
 ];
 
 /// A warning for every such field, in the order of field numbers.
-pub(super) fn warnings(
-    file: &Path,
-    message: &DynamicMessage,
-    places: &Places,
-) -> Vec<ConfigWarning> {
-    let mut walk = Walk {
-        file,
-        places,
-        warnings: Vec::new(),
-    };
+pub(super) fn warnings(file: &Path, message: &DynamicMessage, places: &Places) -> Vec<ConfigWarning> {
+    let mut walk = Walk { file, places, warnings: Vec::new() };
     walk.message(message, "", "");
     walk.warnings
 }
@@ -128,9 +87,7 @@ impl Walk<'_> {
                 continue;
             }
             let prefix = format!("{name}.");
-            if !ACTED_ON.iter().any(|known| known.starts_with(&prefix))
-                && !is_whole_of_noted(&prefix)
-            {
+            if !ACTED_ON.iter().any(|known| known.starts_with(&prefix)) && !is_whole_of_noted(&prefix) {
                 self.warn(&name, path);
                 continue;
             }
@@ -160,17 +117,12 @@ impl Walk<'_> {
 
     fn warn(&mut self, name: &str, path: String) {
         let note = NOTES.iter().find(|(noted, _)| *noted == name);
-        let at = self
-            .places
-            .get(&path)
-            .or_else(|| self.places.get(&format!("{path}[0]")));
+        let at = self.places.get(&path).or_else(|| self.places.get(&format!("{path}[0]")));
         self.warnings.push(ConfigWarning {
             file: self.file.to_owned(),
             at: at.copied(),
             key: path,
-            message: note
-                .map_or("ignored: Takt does not act on this field", |(_, note)| note)
-                .to_owned(),
+            message: note.map_or("ignored: Takt does not act on this field", |(_, note)| note).to_owned(),
         });
     }
 }
@@ -181,11 +133,7 @@ fn is_whole_of_noted(prefix: &str) -> bool {
 }
 
 fn join(path: &str, field: &str) -> String {
-    if path.is_empty() {
-        field.to_owned()
-    } else {
-        format!("{path}.{field}")
-    }
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
 
 #[cfg(test)]
@@ -195,20 +143,16 @@ mod tests {
     use super::*;
 
     fn exists(descriptor: &MessageDescriptor, name: &str) -> bool {
-        let (first, rest) = name
-            .split_once('.')
-            .map_or((name, None), |(first, rest)| (first, Some(rest)));
+        let (first, rest) = name.split_once('.').map_or((name, None), |(first, rest)| (first, Some(rest)));
         let Some(field) = descriptor.get_field_by_name(first) else {
             return false;
         };
         match (field.kind(), rest) {
             (_, None) => true,
-            (Kind::Message(entry), Some(rest)) if entry.is_map_entry() => {
-                match entry.map_entry_value_field().kind() {
-                    Kind::Message(value) => exists(&value, rest),
-                    _ => false,
-                }
-            }
+            (Kind::Message(entry), Some(rest)) if entry.is_map_entry() => match entry.map_entry_value_field().kind() {
+                Kind::Message(value) => exists(&value, rest),
+                _ => false,
+            },
             (Kind::Message(inner), Some(rest)) => exists(&inner, rest),
             _ => false,
         }

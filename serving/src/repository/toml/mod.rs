@@ -35,12 +35,7 @@ pub const FILE: &str = "model.toml";
 pub fn read(name: &str, folder: &Path) -> Result<ModelConfig, ConfigFaults> {
     let file = folder.join(FILE);
     let text = fs::read_to_string(&file).map_err(|error| {
-        ConfigFault::of_file(
-            &file,
-            format!("'{error}'"),
-            "a readable UTF-8 text file",
-            "mend or remove the file",
-        )
+        ConfigFault::of_file(&file, format!("'{error}'"), "a readable UTF-8 text file", "mend or remove the file")
     })?;
     parse(name, &file, &text)
 }
@@ -68,16 +63,10 @@ fn model(mut top: Section<'_>, config: &mut ModelConfig) {
     if let Some(size) = top.take("max_batch_size") {
         max_batch(size, config);
     }
-    if let Some(count) = top
-        .take("instances")
-        .and_then(|entry| entry.size(1..=MOST_THREADS))
-    {
+    if let Some(count) = top.take("instances").and_then(|entry| entry.size(1..=MOST_THREADS)) {
         config.instances = NonZeroUsize::new(count).unwrap_or(config.instances);
     }
-    if let Some(count) = top
-        .take("intra_op_threads")
-        .and_then(|entry| entry.size(1..=MOST_THREADS))
-    {
+    if let Some(count) = top.take("intra_op_threads").and_then(|entry| entry.size(1..=MOST_THREADS)) {
         config.intra_op_threads = NonZeroUsize::new(count);
     }
     if let Some(strict) = top.take("strict").and_then(Entry::boolean) {
@@ -86,32 +75,21 @@ fn model(mut top: Section<'_>, config: &mut ModelConfig) {
     if let Some(warmup) = top.take("warmup").and_then(Entry::boolean) {
         config.warmup = if warmup { Warmup::On } else { Warmup::Off };
     }
-    config.variant = top
-        .take("variant")
-        .and_then(|entry| entry.text("the name of a variant, such as \"cpu-int8\""));
+    config.variant = top.take("variant").and_then(|entry| entry.text("the name of a variant, such as \"cpu-int8\""));
     if let Some(policy) = top.take("version_policy").and_then(version_policy) {
         config.version_policy = policy;
     }
     if let Some(what) = top.take("on_new_version").as_ref().and_then(on_new_version) {
         config.on_new_version = what;
     }
-    if let Some(names) = top
-        .take("labels")
-        .and_then(|entry| class_names(entry, config.source.path()))
-    {
-        config.bare.labels = vec![OutputLabels {
-            output: None,
-            names,
-        }];
+    if let Some(names) = top.take("labels").and_then(|entry| class_names(entry, config.source.path())) {
+        config.bare.labels = vec![OutputLabels { output: None, names }];
     }
     config.bare.preprocess = top.take("preprocess").and_then(Entry::parse);
     config.bare.decision = top.take("decision").and_then(Entry::parse);
     config.inputs = tables::tensors(top.sections("inputs"));
     config.outputs = tables::tensors(top.sections("outputs"));
-    config.providers = top
-        .take("providers")
-        .map(tables::providers)
-        .unwrap_or_default();
+    config.providers = top.take("providers").map(tables::providers).unwrap_or_default();
     tables::limits(top.section("limits"), &mut config.limits);
     config.joining = Joining::Dynamic;
 
@@ -131,10 +109,7 @@ fn model(mut top: Section<'_>, config: &mut ModelConfig) {
 fn own_name(entry: &Entry<'_>, folder: &str) {
     if !entry.is(folder) {
         let expected = format!("\"{folder}\", the name of the folder");
-        entry.refuse(
-            &expected,
-            "a model is named by its folder: remove the key, or rename the folder",
-        );
+        entry.refuse(&expected, "a model is named by its folder: remove the key, or rename the folder");
     }
 }
 
@@ -142,18 +117,14 @@ fn max_batch(entry: Entry<'_>, config: &mut ModelConfig) {
     if entry.is("auto") {
         config.max_batch = MaxBatch::Auto;
     } else if entry.is_text() {
-        entry.refuse(
-            &format!("a whole number from 0 to {LARGEST_BATCH}, or \"auto\""),
-            "",
-        );
+        entry.refuse(&format!("a whole number from 0 to {LARGEST_BATCH}, or \"auto\""), "");
     } else if let Some(size) = entry.size(0..=LARGEST_BATCH) {
         config.max_batch = MaxBatch::Fixed(size);
     }
 }
 
 fn version_policy(entry: Entry<'_>) -> Option<VersionPolicy> {
-    const EXPECTED: &str =
-        "\"latest\", { latest = 2 }, \"all\", or a list of versions such as [1, 3]";
+    const EXPECTED: &str = "\"latest\", { latest = 2 }, \"all\", or a list of versions such as [1, 3]";
     if entry.is("latest") {
         return Some(VersionPolicy::default());
     }
@@ -162,17 +133,12 @@ fn version_policy(entry: Entry<'_>) -> Option<VersionPolicy> {
     }
     if entry.is_list() {
         let versions = entry.items()?;
-        let versions: Option<_> = versions
-            .into_iter()
-            .map(|version| version.integer(1..=u64::MAX))
-            .collect();
+        let versions: Option<_> = versions.into_iter().map(|version| version.integer(1..=u64::MAX)).collect();
         return versions.map(VersionPolicy::Specific);
     }
     if entry.is_table() {
         let mut table = entry.table()?;
-        let count = table
-            .take("latest")
-            .and_then(|entry| entry.size(1..=LARGEST_BATCH));
+        let count = table.take("latest").and_then(|entry| entry.size(1..=LARGEST_BATCH));
         table.finish();
         return count.and_then(NonZeroUsize::new).map(VersionPolicy::Latest);
     }
@@ -187,11 +153,8 @@ fn on_new_version(entry: &Entry<'_>) -> Option<OnNewVersion> {
     if entry.is("ignore") {
         return Some(OnNewVersion::Ignore);
     }
-    let fix = if entry.is("rollout") {
-        "gradual rollouts are not in this release of Takt yet; use \"serve\""
-    } else {
-        ""
-    };
+    let fix =
+        if entry.is("rollout") { "gradual rollouts are not in this release of Takt yet; use \"serve\"" } else { "" };
     entry.refuse("\"serve\" or \"ignore\"", fix);
     None
 }

@@ -26,47 +26,25 @@ pub(super) fn batching<'d>(mut table: Section<'d>, batch: &mut BatchConfig) -> S
     if let Some(sizes) = table.take("allowed_sizes").and_then(sizes) {
         batch.allowed_sizes = sizes;
     }
-    if let Some(delay) = table
-        .take("max_delay_ms")
-        .and_then(|entry| entry.milliseconds(LONGEST_WAIT))
-    {
+    if let Some(delay) = table.take("max_delay_ms").and_then(|entry| entry.milliseconds(LONGEST_WAIT)) {
         batch.max_delay = delay;
     }
-    if let Some(size) = table
-        .take("max_queue")
-        .and_then(|entry| entry.size(0..=MOST_WAITING))
-    {
+    if let Some(size) = table.take("max_queue").and_then(|entry| entry.size(0..=MOST_WAITING)) {
         batch.max_queue = size;
     }
-    if let Some(timeout) = table
-        .take("timeout_ms")
-        .and_then(|entry| entry.milliseconds(LONGEST_WAIT))
-    {
+    if let Some(timeout) = table.take("timeout_ms").and_then(|entry| entry.milliseconds(LONGEST_WAIT)) {
         batch.default_timeout = (!timeout.is_zero()).then_some(timeout);
     }
-    if let Some(allow) = table
-        .take("allow_timeout_override")
-        .and_then(Entry::boolean)
-    {
+    if let Some(allow) = table.take("allow_timeout_override").and_then(Entry::boolean) {
         batch.allow_timeout_override = allow;
     }
-    if let Some(action) = table
-        .take("timeout_action")
-        .as_ref()
-        .and_then(timeout_action)
-    {
+    if let Some(action) = table.take("timeout_action").as_ref().and_then(timeout_action) {
         batch.timeout_action = action;
     }
-    if let Some(levels) = table
-        .take("priority_levels")
-        .and_then(|entry| entry.integer(1..=MOST_PRIORITIES))
-    {
+    if let Some(levels) = table.take("priority_levels").and_then(|entry| entry.integer(1..=MOST_PRIORITIES)) {
         batch.priority_levels = u32::try_from(levels).unwrap_or(1);
     }
-    if let Some(priority) = table
-        .take("default_priority")
-        .and_then(|entry| entry.integer(1..=MOST_PRIORITIES))
-    {
+    if let Some(priority) = table.take("default_priority").and_then(|entry| entry.integer(1..=MOST_PRIORITIES)) {
         batch.default_priority = u32::try_from(priority).unwrap_or(1);
     }
     table
@@ -74,36 +52,19 @@ pub(super) fn batching<'d>(mut table: Section<'d>, batch: &mut BatchConfig) -> S
 
 /// Reads `[limits]`.
 pub(super) fn limits(mut table: Section<'_>, limits: &mut Limits) {
-    if let Some(timeout) = table
-        .take("run_timeout_ms")
-        .and_then(|entry| entry.milliseconds(LONGEST_WAIT))
-    {
+    if let Some(timeout) = table.take("run_timeout_ms").and_then(|entry| entry.milliseconds(LONGEST_WAIT)) {
         if timeout.is_zero() {
-            table.fault(
-                "run_timeout_ms",
-                "0",
-                "more than 0",
-                "a run that may take no time never succeeds",
-            );
+            table.fault("run_timeout_ms", "0", "more than 0", "a run that may take no time never succeeds");
         }
         limits.run_timeout = timeout;
     }
-    if let Some(pixels) = table
-        .take("max_pixels")
-        .and_then(|entry| entry.integer(1..=MOST_PIXELS))
-    {
+    if let Some(pixels) = table.take("max_pixels").and_then(|entry| entry.integer(1..=MOST_PIXELS)) {
         limits.images.max_pixels = pixels;
     }
-    if let Some(bytes) = table
-        .take("max_encoded_bytes")
-        .and_then(|entry| entry.size(1..=MOST_ENCODED_BYTES))
-    {
+    if let Some(bytes) = table.take("max_encoded_bytes").and_then(|entry| entry.size(1..=MOST_ENCODED_BYTES)) {
         limits.images.max_encoded_bytes = bytes;
     }
-    if let Some(side) = table
-        .take("max_image_side")
-        .and_then(|entry| entry.integer(1..=MOST_PIXELS))
-    {
+    if let Some(side) = table.take("max_image_side").and_then(|entry| entry.integer(1..=MOST_PIXELS)) {
         limits.images.max_side = u32::try_from(side).unwrap_or(u32::MAX);
     }
     table.finish();
@@ -115,19 +76,12 @@ pub(super) fn tensors(tables: Vec<Section<'_>>) -> Vec<DeclaredTensor> {
 }
 
 fn tensor(mut table: Section<'_>) -> Option<DeclaredTensor> {
-    let name = table
-        .take("name")
-        .map(|entry| entry.text("the tensor's name in the ONNX graph"));
+    let name = table.take("name").map(|entry| entry.text("the tensor's name in the ONNX graph"));
     let datatype = table.take("datatype").as_ref().and_then(datatype);
     let dims = table.take("dims").map(dims);
     let reshape = table.take("reshape").and_then(self::dims);
     if name.is_none() {
-        table.fault(
-            "",
-            "no name",
-            "name = \"...\"",
-            "give the tensor's name in the ONNX graph",
-        );
+        table.fault("", "no name", "name = \"...\"", "give the tensor's name in the ONNX graph");
     }
     if dims.is_none() {
         table.fault(
@@ -138,12 +92,7 @@ fn tensor(mut table: Section<'_>) -> Option<DeclaredTensor> {
         );
     }
     table.finish();
-    Some(DeclaredTensor {
-        name: name??,
-        datatype,
-        dims: dims??,
-        reshape,
-    })
+    Some(DeclaredTensor { name: name??, datatype, dims: dims??, reshape })
 }
 
 fn datatype(entry: &Entry<'_>) -> Option<DataType> {
@@ -158,20 +107,12 @@ fn datatype(entry: &Entry<'_>) -> Option<DataType> {
 
 fn dims(entry: Entry<'_>) -> Option<Vec<i64>> {
     const EXPECTED: &str = "a whole number of at least 1, or -1 where the dimension is free";
-    let dims: Option<Vec<i64>> = entry
-        .items()?
-        .into_iter()
-        .map(|dim| dim.signed(EXPECTED))
-        .collect();
+    let dims: Option<Vec<i64>> = entry.items()?.into_iter().map(|dim| dim.signed(EXPECTED)).collect();
     dims
 }
 
 fn sizes(entry: Entry<'_>) -> Option<Vec<usize>> {
-    entry
-        .items()?
-        .into_iter()
-        .map(|size| size.size(1..=LARGEST_BATCH))
-        .collect()
+    entry.items()?.into_iter().map(|size| size.size(1..=LARGEST_BATCH)).collect()
 }
 
 fn timeout_action(entry: &Entry<'_>) -> Option<TimeoutAction> {
@@ -195,10 +136,7 @@ fn provider(entry: Entry<'_>) -> Option<Provider> {
     let fix = "name it, or write a table with its name and options";
     let place = entry.place();
     let raw = if let Some(name) = entry.peek_text() {
-        RawProvider {
-            name: name.to_owned(),
-            options: BTreeMap::new(),
-        }
+        RawProvider { name: name.to_owned(), options: BTreeMap::new() }
     } else if entry.is_table() {
         let mut table = entry.table()?;
         let name = table.take("name");
@@ -210,10 +148,7 @@ fn provider(entry: Entry<'_>) -> Option<Provider> {
             Some((name, option.scalar()?))
         });
         let options = options.collect();
-        RawProvider {
-            name: name?.text("the name of a provider")?,
-            options,
-        }
+        RawProvider { name: name?.text("the name of a provider")?, options }
     } else {
         entry.refuse("a provider", fix);
         return None;

@@ -19,20 +19,13 @@ fn faults(text: &str) -> String {
 fn the_documented_example_says_what_is_the_default() {
     let mut config = parse(include_str!("example.toml")).unwrap();
     config.positions.clear();
-    assert_eq!(
-        config,
-        ModelConfig::new("surface", Source::Toml("model.toml".into()))
-    );
+    assert_eq!(config, ModelConfig::new("surface", Source::Toml("model.toml".into())));
 }
 
 #[test]
 fn the_documented_tables_are_understood() {
     let config = parse(include_str!("tables.toml")).unwrap();
-    let names: Vec<&str> = config
-        .providers
-        .iter()
-        .map(takt_backend::Provider::name)
-        .collect();
+    let names: Vec<&str> = config.providers.iter().map(takt_backend::Provider::name).collect();
     assert_eq!(names, ["tensorrt", "cuda"]);
     assert_eq!(config.inputs[0].dims, [3, 256, 256]);
     assert!(config.bare.preprocess.is_some() && config.bare.decision.is_some());
@@ -41,11 +34,7 @@ fn the_documented_tables_are_understood() {
 #[test]
 fn providers_may_be_a_list_of_names() {
     let config = parse("providers = ['tensorrt', 'cpu']").unwrap();
-    let names: Vec<&str> = config
-        .providers
-        .iter()
-        .map(takt_backend::Provider::name)
-        .collect();
+    let names: Vec<&str> = config.providers.iter().map(takt_backend::Provider::name).collect();
     assert_eq!(names, ["tensorrt", "cpu"]);
 }
 
@@ -79,10 +68,7 @@ proptest::proptest! {
 
 #[test]
 fn an_empty_file_is_a_whole_configuration() {
-    assert_eq!(
-        parse("").unwrap(),
-        ModelConfig::new("surface", Source::Toml("model.toml".into()))
-    );
+    assert_eq!(parse("").unwrap(), ModelConfig::new("surface", Source::Toml("model.toml".into())));
 }
 
 #[test]
@@ -121,23 +107,11 @@ fn every_setting_arrives() {
     )
     .unwrap();
     assert_eq!(config.max_batch, MaxBatch::Fixed(16));
-    assert_eq!(
-        (
-            config.instances.get(),
-            config.intra_op_threads.map(NonZeroUsize::get)
-        ),
-        (2, Some(3))
-    );
+    assert_eq!((config.instances.get(), config.intra_op_threads.map(NonZeroUsize::get)), (2, Some(3)));
     assert!(config.strict);
     assert_eq!(config.variant.as_deref(), Some("cpu-int8"));
-    assert_eq!(
-        config.version_policy,
-        VersionPolicy::Specific(BTreeSet::from([1, 3]))
-    );
-    assert_eq!(
-        (config.on_new_version, config.warmup),
-        (OnNewVersion::Ignore, Warmup::Off)
-    );
+    assert_eq!(config.version_policy, VersionPolicy::Specific(BTreeSet::from([1, 3])));
+    assert_eq!((config.on_new_version, config.warmup), (OnNewVersion::Ignore, Warmup::Off));
     assert_eq!(config.labels_of("anything"), ["good", "scratch"]);
     let batch = BatchConfig {
         max_batch_size: 16,
@@ -154,11 +128,7 @@ fn every_setting_arrives() {
     assert_eq!(config.batch, batch);
     let limits = Limits {
         run_timeout: Duration::from_secs(5),
-        images: takt_image::Limits {
-            max_pixels: 1_000,
-            max_encoded_bytes: 2_000,
-            max_side: 3_000,
-        },
+        images: takt_image::Limits { max_pixels: 1_000, max_encoded_bytes: 2_000, max_side: 3_000 },
     };
     assert_eq!(config.limits, limits);
     assert_eq!(config.inputs[0].dims, [3, -1, -1]);
@@ -179,17 +149,8 @@ fn preprocess_and_decision_are_those_of_a_manifest() {
         "#,
     )
     .unwrap();
-    assert_eq!(
-        config
-            .bare
-            .preprocess
-            .map(|preprocess| preprocess.elements()),
-        Some(3 * 64 * 64)
-    );
-    assert_eq!(
-        config.bare.decision.map(|decision| decision.good_classes),
-        Some(vec!["good".to_owned()])
-    );
+    assert_eq!(config.bare.preprocess.map(|preprocess| preprocess.elements()), Some(3 * 64 * 64));
+    assert_eq!(config.bare.decision.map(|decision| decision.good_classes), Some(vec!["good".to_owned()]));
 }
 
 #[test]
@@ -221,37 +182,25 @@ datatype = "FLOAT"
 
 #[test]
 fn sizes_that_do_not_fit_together_are_refused_where_they_stand() {
-    let text =
-        "max_batch_size = 8\n[batching]\npreferred_sizes = [4, 16]\nallowed_sizes = [1, 4]\n";
+    let text = "max_batch_size = 8\n[batching]\npreferred_sizes = [4, 16]\nallowed_sizes = [1, 4]\n";
     insta::assert_snapshot!(faults(text));
 }
 
 #[test]
 fn broken_syntax_is_reported_with_its_lines() {
-    insta::assert_snapshot!(faults(
-        "max_batch_size = \ninstances = 2\n[batching\nmax_queue = 1\n"
-    ));
+    insta::assert_snapshot!(faults("max_batch_size = \ninstances = 2\n[batching\nmax_queue = 1\n"));
 }
 
 #[test]
 fn faults_of_preprocess_name_the_line() {
-    insta::assert_snapshot!(faults(
-        "[preprocess]\ninput = \"x\"\nwidth = 64\nheight = 64\ncolour = \"rgb\"\n"
-    ));
+    insta::assert_snapshot!(faults("[preprocess]\ninput = \"x\"\nwidth = 64\nheight = 64\ncolour = \"rgb\"\n"));
 }
 
 #[test]
 fn version_policies_have_four_forms() {
-    let policy = |text: &str| {
-        parse(&format!("version_policy = {text}"))
-            .unwrap()
-            .version_policy
-    };
+    let policy = |text: &str| parse(&format!("version_policy = {text}")).unwrap().version_policy;
     assert_eq!(policy("\"latest\""), VersionPolicy::default());
-    assert_eq!(
-        policy("{ latest = 2 }"),
-        VersionPolicy::Latest(NonZeroUsize::new(2).unwrap())
-    );
+    assert_eq!(policy("{ latest = 2 }"), VersionPolicy::Latest(NonZeroUsize::new(2).unwrap()));
     assert_eq!(policy("\"all\""), VersionPolicy::All);
     assert_eq!(policy("[7]"), VersionPolicy::Specific([7].into()));
 }

@@ -34,8 +34,5 @@ pub(super) fn draw(field: &mut Field, label: Label, light: Light, noise: &Lattic
 
 /// A place at least `margin` away from every edge.
 fn inside(margin: f32, rng: &mut Rng) -> Point {
-    Point {
-        x: rng.range(margin, SHEET - margin),
-        y: rng.range(margin, SHEET - margin),
-    }
+    Point { x: rng.range(margin, SHEET - margin), y: rng.range(margin, SHEET - margin) }
 }

@@ -31,10 +31,7 @@ fn bezier(rng: &mut Rng) -> [Point; POINTS] {
     // The four control points along the scratch and how far they are pushed off it.
     let controls = [-1.0, -0.35, 0.35, 1.0].map(|along| {
         let aside = rng.range(-0.4, 0.4);
-        Point {
-            x: middle.x + half * (along * x - aside * y),
-            y: middle.y + half * (along * y + aside * x),
-        }
+        Point { x: middle.x + half * (along * x - aside * y), y: middle.y + half * (along * y + aside * x) }
     });
     std::array::from_fn(|index| {
         let t = index as f32 / (POINTS - 1) as f32;
@@ -44,9 +41,6 @@ fn bezier(rng: &mut Rng) -> [Point; POINTS] {
             let terms = controls.iter().zip(weights);
             terms.map(|(control, weight)| part(control) * weight).sum()
         };
-        Point {
-            x: sum(|point| point.x),
-            y: sum(|point| point.y),
-        }
+        Point { x: sum(|point| point.x), y: sum(|point| point.y) }
     })
 }

@@ -40,17 +40,11 @@ impl<'d> Entry<'d> {
 
     /// Notes what is wrong with what the value stands for.
     pub(in crate::repository::toml) fn refuse_as(&self, found: String, expected: &str, fix: &str) {
-        self.document
-            .push(Some(self.value.span()), &self.key, found, expected, fix);
+        self.document.push(Some(self.value.span()), &self.key, found, expected, fix);
     }
 
     /// The value, if it is what `read` takes; else a fault.
-    fn read<T>(
-        self,
-        expected: &str,
-        fix: &str,
-        read: impl FnOnce(&DeValue<'d>) -> Option<T>,
-    ) -> Option<T> {
+    fn read<T>(self, expected: &str, fix: &str, read: impl FnOnce(&DeValue<'d>) -> Option<T>) -> Option<T> {
         let value = read(self.value.get_ref());
         if value.is_none() {
             self.refuse(expected, fix);
@@ -91,91 +85,53 @@ impl<'d> Entry<'d> {
     pub(in crate::repository::toml) fn integer(self, range: RangeInclusive<u64>) -> Option<u64> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         self.read(&expected, "", |value| {
-            integer(value)
-                .and_then(|n| u64::try_from(n).ok())
-                .filter(|n| range.contains(n))
+            integer(value).and_then(|n| u64::try_from(n).ok()).filter(|n| range.contains(n))
         })
     }
 
     pub(in crate::repository::toml) fn size(self, range: RangeInclusive<usize>) -> Option<usize> {
         let (start, end) = (*range.start() as u64, *range.end() as u64);
-        self.integer(start..=end)
-            .and_then(|size| usize::try_from(size).ok())
+        self.integer(start..=end).and_then(|size| usize::try_from(size).ok())
     }
 
     /// A number, whole or not, of milliseconds up to `most`.
     pub(in crate::repository::toml) fn milliseconds(self, most: Duration) -> Option<Duration> {
-        let expected = format!(
-            "a number of milliseconds from 0 to {}, without a unit",
-            most.as_millis()
-        );
-        self.read(
-            &expected,
-            "write 2 or 0.5 for 2 ms or 500 microseconds",
-            |value| {
-                let milliseconds = number(value)?;
-                Duration::try_from_secs_f64(milliseconds / 1e3)
-                    .ok()
-                    .filter(|duration| *duration <= most)
-            },
-        )
+        let expected = format!("a number of milliseconds from 0 to {}, without a unit", most.as_millis());
+        self.read(&expected, "write 2 or 0.5 for 2 ms or 500 microseconds", |value| {
+            let milliseconds = number(value)?;
+            Duration::try_from_secs_f64(milliseconds / 1e3).ok().filter(|duration| *duration <= most)
+        })
     }
 
     /// The items of a list.
     pub(in crate::repository::toml) fn items(self) -> Option<Vec<Entry<'d>>> {
-        let Self {
-            document,
-            key,
-            value,
-        } = self;
+        let Self { document, key, value } = self;
         let span = value.span();
         match value.into_inner() {
             DeValue::Array(array) => {
-                let item = |(i, value)| Entry {
-                    document,
-                    key: format!("{key}[{i}]"),
-                    value,
-                };
+                let item = |(i, value)| Entry { document, key: format!("{key}[{i}]"), value };
                 Some(array.into_iter().enumerate().map(item).collect())
             }
             other => {
                 let value = Spanned::new(span, other);
-                Entry {
-                    document,
-                    key,
-                    value,
-                }
-                .refuse("a list", "write it in [brackets]");
+                Entry { document, key, value }.refuse("a list", "write it in [brackets]");
                 None
             }
         }
     }
 
     pub(in crate::repository::toml) fn table(self) -> Option<Section<'d>> {
-        let Self {
-            document,
-            key,
-            value,
-        } = self;
+        let Self { document, key, value } = self;
         let span = value.span();
         match value.into_inner() {
             DeValue::Table(table) => {
                 let position = Position::of(document.text, span.start);
-                document
-                    .positions
-                    .borrow_mut()
-                    .entry(key.clone())
-                    .or_insert(position);
+                document.positions.borrow_mut().entry(key.clone()).or_insert(position);
                 Some(Section::new(document, key, table))
             }
             other => {
                 let value = Spanned::new(span, other);
-                Entry {
-                    document,
-                    key,
-                    value,
-                }
-                .refuse("a table", "write it as [table] or { key = value }");
+                Entry { document, key, value }.refuse("a table", "write it as [table] or { key = value }");
                 None
             }
         }
@@ -183,11 +139,7 @@ impl<'d> Entry<'d> {
 
     /// A value with a schema of its own, whose keys are those of the manifest.
     pub(in crate::repository::toml) fn parse<T: DeserializeOwned>(self) -> Option<T> {
-        let Self {
-            document,
-            key,
-            value,
-        } = self;
+        let Self { document, key, value } = self;
         let span = value.span();
         document.note_positions(&key, value.get_ref());
         T::deserialize(value.into_deserializer())
@@ -222,21 +174,14 @@ impl<'d> Entry<'d> {
 
     /// Where it stands, for faults that show after it was read.
     pub(in crate::repository::toml) fn place(&self) -> Place<'d> {
-        Place {
-            document: self.document,
-            key: self.key.clone(),
-            span: self.value.span(),
-        }
+        Place { document: self.document, key: self.key.clone(), span: self.value.span() }
     }
 }
 
 impl Place<'_> {
     /// Notes what is wrong with a provider; the message has found and expected in it.
     pub(in crate::repository::toml) fn provider_fault(&self, fault: &ProviderFault) {
-        let key = fault.option.as_ref().map_or_else(
-            || self.key.clone(),
-            |option| format!("{}.{option}", self.key),
-        );
+        let key = fault.option.as_ref().map_or_else(|| self.key.clone(), |option| format!("{}.{option}", self.key));
         let at = self.document.positions.borrow().get(&key).copied();
         self.document.faults.borrow_mut().push(ConfigFault {
             at: at.or(Some(Position::of(self.document.text, self.span.start))),
@@ -260,10 +205,7 @@ fn integer(value: &DeValue<'_>) -> Option<i64> {
 fn number(value: &DeValue<'_>) -> Option<f64> {
     match value.as_float() {
         Some(float) => float.as_str().parse().ok(),
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "bounds far below 2^52 are applied to the result"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "bounds far below 2^52 are applied to the result")]
         None => integer(value).map(|n| n as f64),
     }
 }

@@ -24,12 +24,7 @@ pub(super) struct Document<'d> {
 
 impl<'d> Document<'d> {
     pub(super) fn new(file: &'d Path, text: &'d str) -> Self {
-        Self {
-            file,
-            text,
-            faults: RefCell::default(),
-            positions: RefCell::default(),
-        }
+        Self { file, text, faults: RefCell::default(), positions: RefCell::default() }
     }
 
     /// The table at the top; `None` where the syntax is broken, as what follows a broken line means little.
@@ -37,17 +32,9 @@ impl<'d> Document<'d> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in &errors {
             let found = format!("a fault of syntax ({})", one_line(error.message()));
-            self.push(
-                error.span(),
-                "",
-                found,
-                "TOML (toml.io)",
-                "correct the line",
-            );
+            self.push(error.span(), "", found, "TOML (toml.io)", "correct the line");
         }
-        errors
-            .is_empty()
-            .then(|| Section::new(self, String::new(), table.into_inner()))
+        errors.is_empty().then(|| Section::new(self, String::new(), table.into_inner()))
     }
 
     pub(super) fn into_parts(self) -> (Vec<ConfigFault>, BTreeMap<String, Position>) {
@@ -56,9 +43,7 @@ impl<'d> Document<'d> {
 
     /// Notes where a key stands.
     fn note(&self, path: String, start: usize) {
-        self.positions
-            .borrow_mut()
-            .insert(path, Position::of(self.text, start));
+        self.positions.borrow_mut().insert(path, Position::of(self.text, start));
     }
 
     /// Notes where the keys within a value stand.
@@ -66,37 +51,20 @@ impl<'d> Document<'d> {
         let within = match value {
             DeValue::Table(table) => table
                 .iter()
-                .map(|(key, value)| {
-                    (
-                        format!("{path}.{key}", key = key.get_ref()),
-                        key.span(),
-                        value,
-                    )
-                })
+                .map(|(key, value)| (format!("{path}.{key}", key = key.get_ref()), key.span(), value))
                 .collect::<Vec<_>>(),
-            DeValue::Array(array) => array
-                .iter()
-                .enumerate()
-                .map(|(i, value)| (format!("{path}[{i}]"), value.span(), value))
-                .collect(),
+            DeValue::Array(array) => {
+                array.iter().enumerate().map(|(i, value)| (format!("{path}[{i}]"), value.span(), value)).collect()
+            }
             _ => return,
         };
         for (path, span, value) in within {
             self.note_positions(&path, value.get_ref());
-            self.positions
-                .borrow_mut()
-                .insert(path, Position::of(self.text, span.start));
+            self.positions.borrow_mut().insert(path, Position::of(self.text, span.start));
         }
     }
 
-    fn push(
-        &self,
-        at: Option<Range<usize>>,
-        key: &str,
-        found: String,
-        expected: &str,
-        fix: impl Into<String>,
-    ) {
+    fn push(&self, at: Option<Range<usize>>, key: &str, found: String, expected: &str, fix: impl Into<String>) {
         self.faults.borrow_mut().push(ConfigFault {
             at: at.map(|span| Position::of(self.text, span.start)),
             key: key.to_owned(),

@@ -24,12 +24,7 @@ impl<'d> Section<'d> {
             let span = key.span();
             (key.into_inner().into_owned(), (span, value))
         });
-        Self {
-            document,
-            path,
-            entries: entries.collect(),
-            known: Vec::new(),
-        }
+        Self { document, path, entries: entries.collect(), known: Vec::new() }
     }
 
     /// The value of a key, if it is there.
@@ -38,11 +33,7 @@ impl<'d> Section<'d> {
         let (span, value) = self.entries.remove(key)?;
         let path = self.join(key);
         self.document.note(path.clone(), span.start);
-        Some(Entry {
-            document: self.document,
-            key: path,
-            value,
-        })
+        Some(Entry { document: self.document, key: path, value })
     }
 
     /// The table of a key; an empty one if it is not there.
@@ -63,29 +54,16 @@ impl<'d> Section<'d> {
         let entry = |(key, (span, value)): (String, (Range<usize>, _))| {
             let path = self.join(&key);
             self.document.note(path.clone(), span.start);
-            Entry {
-                document: self.document,
-                key: path,
-                value,
-            }
+            Entry { document: self.document, key: path, value }
         };
         entries.into_iter().map(entry).collect()
     }
 
     /// A fault of what the whole table lacks or says.
-    pub(in crate::repository::toml) fn fault(
-        &self,
-        key: &str,
-        found: &str,
-        expected: &str,
-        fix: &str,
-    ) {
+    pub(in crate::repository::toml) fn fault(&self, key: &str, found: &str, expected: &str, fix: &str) {
         let path = self.join(key);
         let positions = self.document.positions.borrow();
-        let at = positions
-            .get(&path)
-            .or_else(|| positions.get(&self.path))
-            .copied();
+        let at = positions.get(&path).or_else(|| positions.get(&self.path)).copied();
         self.document.faults.borrow_mut().push(ConfigFault {
             at,
             key: path,
@@ -95,11 +73,7 @@ impl<'d> Section<'d> {
 
     /// Notes every key that nothing asked for.
     pub(in crate::repository::toml) fn finish(self) {
-        let place = if self.path.is_empty() {
-            "at the top".to_owned()
-        } else {
-            format!("in [{}]", self.path)
-        };
+        let place = if self.path.is_empty() { "at the top".to_owned() } else { format!("in [{}]", self.path) };
         for (key, (span, _)) in &self.entries {
             let fix = match closest(key, self.known.iter().copied()) {
                 Some(known) => format!("did you mean '{known}'?"),
@@ -107,8 +81,7 @@ impl<'d> Section<'d> {
             };
             let expected = format!("{place} one of {}", self.known.join(", "));
             let found = format!("the unknown key '{key}'");
-            self.document
-                .push(Some(span.clone()), &self.join(key), found, &expected, fix);
+            self.document.push(Some(span.clone()), &self.join(key), found, &expected, fix);
         }
     }
 
