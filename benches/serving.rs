@@ -42,8 +42,11 @@ fn main() -> Outcome<()> {
         println!("skipped: no ONNX Runtime found; set TAKT_ORT to its library");
         return Ok(());
     };
-    let request =
-        LoadRequest { model: models.join(MODEL).join("1/model.onnx"), batch_sizes: vec![1, CLIENTS], ..LoadRequest::default() };
+    let request = LoadRequest {
+        model: models.join(MODEL).join("1/model.onnx"),
+        batch_sizes: vec![1, CLIENTS],
+        ..LoadRequest::default()
+    };
     let mut session = backend.load(&request)?;
     let server = Server::start(&models)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -58,14 +61,24 @@ fn main() -> Outcome<()> {
         println!(
             "round {round}: 1 client p50 {:?} (in process {:?}, +{:?}); {CLIENTS} clients: batch {:.1}, \
              {:.0} images/s, {:.0} per server CPU-second; in process: {:.0} images/s, {:.0} per CPU-second",
-            single, direct, single.saturating_sub(direct), served.batch, served.rate, served.per_cpu, inside.rate, inside.per_cpu
+            single,
+            direct,
+            single.saturating_sub(direct),
+            served.batch,
+            served.rate,
+            served.per_cpu,
+            inside.rate,
+            inside.per_cpu
         );
         cpu_ratios.push(served.per_cpu / inside.per_cpu);
         wall_ratios.push(served.rate / inside.rate);
         added.push(single.saturating_sub(direct).as_secs_f64() * 1e6);
     }
     println!("images per CPU-second, served / in process: {:.3} (goal 0.95)", median(&mut cpu_ratios));
-    println!("images per second, served / in process, client on the same cores: {:.3} (goal 0.90)", median(&mut wall_ratios));
+    println!(
+        "images per second, served / in process, client on the same cores: {:.3} (goal 0.90)",
+        median(&mut wall_ratios)
+    );
     println!("added to p50 for one client: {:.0} microseconds (goal 150)", median(&mut added));
     Ok(())
 }
@@ -183,7 +196,9 @@ impl Server {
 
     async fn is_ready(&self) -> bool {
         match self.client().await {
-            Ok(mut client) => client.server_ready(ServerReadyRequest {}).await.is_ok_and(|answer| answer.get_ref().ready),
+            Ok(mut client) => {
+                client.server_ready(ServerReadyRequest {}).await.is_ok_and(|answer| answer.get_ref().ready)
+            }
             Err(_) => false,
         }
     }
