@@ -77,7 +77,7 @@ pub fn serve(
 /// The state directory cannot be read or written.
 pub fn settle_previous_life(state: &StateDir) -> Result<(), StateError> {
     let journal = state.journal()?;
-    settle_leftovers(state, &journal, UnixMillis::now()).map(|_| ())
+    settle_leftovers(state, &journal, UnixMillis::from(std::time::SystemTime::now())).map(|_| ())
 }
 
 fn watch_repository(settings: &ServerSettings, core: &Core) -> Watcher {

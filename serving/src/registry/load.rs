@@ -78,10 +78,13 @@ impl fmt::Display for LoadFailure {
     }
 }
 
+/// A runtime and the names under which a variant's `requires.runtime` asks for it.
+pub type NamedBackend = (Arc<dyn Backend>, Vec<String>);
+
 /// Runtimes that were found, best first.
 pub struct Runtimes {
     /// Each with the names under which a variant's `requires.runtime` asks for it.
-    pub backends: Vec<(Arc<dyn Backend>, Vec<String>)>,
+    pub backends: Vec<NamedBackend>,
     /// The machine, with all runtime names.
     pub machine: Machine,
 }
@@ -125,7 +128,7 @@ impl Loader {
         }
         let intent = self
             .journal
-            .open_intent(IntentKind::Load, &id, UnixMillis::now())
+            .open_intent(IntentKind::Load, &id, UnixMillis::from(std::time::SystemTime::now()))
             .map_err(|error| LoadFailure::at(Stage::Intent)(error.to_string()))?;
         let result = self.build(&id, found, config, &dir);
         // A failure that we lived to see is not the crash that an open intent would tell of.

@@ -126,7 +126,6 @@ impl Registry {
     }
 
     /// Something that proposes a look at the repository, for the watcher.
-    #[must_use]
     pub fn rescanner(&self) -> impl Fn() + Send + 'static {
         let messages = self.messages.clone();
         move || {
@@ -426,7 +425,7 @@ impl Owner {
             if loaded.good || loaded.since.elapsed() < probation || loaded.version.stats.success.count() == 0 {
                 continue;
             }
-            match self.journal.set_last_good(&loaded.version.id, UnixMillis::now()) {
+            match self.journal.set_last_good(&loaded.version.id, UnixMillis::from(std::time::SystemTime::now())) {
                 Ok(()) => loaded.good = true,
                 Err(error) => warn!(%error, "last good version can't be recorded"),
             }

@@ -38,7 +38,8 @@ pub use ledger::{GoodVersion, IntentKind, IntentRecord, LastGood, Quarantined, S
 pub use running::{Running, RunningSlot, RunningTable};
 pub use settle::{settle_death, settle_leftovers};
 pub use verdict::{Action, Death, Evidence, STRIKE_WINDOW, STRIKES_TO_QUARANTINE, judge_death};
-pub use version::{UnixMillis, VersionId};
+pub use takt_monitoring::events::UnixMillis;
+pub use version::VersionId;
 
 use lock::{Attempt, PidLock};
 
