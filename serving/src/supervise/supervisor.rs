@@ -232,7 +232,9 @@ impl Supervisor {
         let death = end.death(self.stop.is_some());
         if let Some(dir) = &self.spec.state {
             // The worker wrote the journal last: read it anew.
-            let judged = dir.journal().and_then(|journal| settle_death(dir, &journal, death, UnixMillis::from(std::time::SystemTime::now())));
+            let judged = dir
+                .journal()
+                .and_then(|journal| settle_death(dir, &journal, death, UnixMillis::from(std::time::SystemTime::now())));
             if let Err(error) = judged {
                 tracing::error!(%error, "the death cannot be recorded: a version that caused it may be served again");
             }
