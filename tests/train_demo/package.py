@@ -97,7 +97,8 @@ def write_golden(out, split, folder):
     """A good part and a defect: the files' bytes, the tensors they become, and what the graph makes of these."""
     images, labels, rows = split
     chosen = [next(i for i, label in enumerate(labels) if (label == 0) == good) for good in (True, False)]
-    inputs = normalise(images[chosen]).numpy()
+    # safetensors writes memory as it lies, so it must lie in the order of the shape.
+    inputs = np.ascontiguousarray(normalise(images[chosen]).numpy())
     tensors = {
         "input.image": inputs,
         "output.logits": session(out).run(["logits"], {"image": inputs})[0],
