@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::machine::total_memory;
+
 /// Who decides which models are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -211,7 +213,7 @@ impl TryFrom<RawSettings> for ServerSettings {
                 &mut faults,
                 "max_in_flight_bytes",
                 raw.max_in_flight_bytes,
-                total_memory().unwrap_or(2 << 30) / 8,
+                default_in_flight_bytes(),
             ),
             max_connections: at_least_one(&mut faults, "max_connections", raw.max_connections, 1024),
             max_streams_per_connection: raw.max_streams_per_connection.unwrap_or(1024),
@@ -235,12 +237,9 @@ fn default_state_dir(repository: &Path) -> PathBuf {
     base.join("takt").join(format!("{name}-{:08x}", hasher.finish() as u32))
 }
 
-/// Bytes of memory of the machine, from `/proc/meminfo`.
-fn total_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-    kilobytes.checked_mul(1024)
+/// An eighth of the memory.
+fn default_in_flight_bytes() -> usize {
+    usize::try_from(total_memory().unwrap_or(2 << 30) / 8).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
