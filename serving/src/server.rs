@@ -28,7 +28,7 @@ pub const HTTP: &str = "http";
 /// See [`GRPC`].
 pub const METRICS: &str = "metrics";
 
-/// Threads that speak protocols; the runtime's pool does the work.
+/// Most threads that speak protocols; the runtime's pool does the work.
 const PROTOCOL_THREADS: usize = 2;
 
 /// Why the server cannot serve.
@@ -53,9 +53,8 @@ pub fn serve(
     link: Option<&WorkerLink>,
 ) -> Result<(), ServeError> {
     let core = Arc::new(start_core(settings, state)?);
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(PROTOCOL_THREADS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+        .worker_threads(protocol_threads())
         .thread_name("takt-protocol")
         .enable_all()
         .build()
@@ -69,6 +68,12 @@ pub fn serve(
     core.registry().shutdown();
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
+}
+
+/// Threads that speak protocols on this machine.
+#[must_use]
+pub fn protocol_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(PROTOCOL_THREADS)
 }
 
 /// Without a supervisor: judges what an earlier life of the server left behind, before anything is loaded.

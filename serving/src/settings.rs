@@ -223,18 +223,24 @@ impl TryFrom<RawSettings> for ServerSettings {
     }
 }
 
-/// `$XDG_STATE_HOME/takt/<folder name>-<hash of its path>`, so that two repositories never share quarantines.
+/// `<state root>/<folder name>-<hash of its path>`, so that two repositories never share quarantines.
 fn default_state_dir(repository: &Path) -> PathBuf {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let full = repository.canonicalize().unwrap_or_else(|_| repository.to_owned());
     let mut hasher = DefaultHasher::new();
     full.hash(&mut hasher);
     let name = full.file_name().map_or_else(|| "repository".into(), |name| name.to_string_lossy().into_owned());
+    default_state_root().join(format!("{name}-{:08x}", hasher.finish() as u32))
+}
+
+/// Where state directories lie unless told otherwise: `$XDG_STATE_HOME/takt`, else `~/.local/state/takt`, else
+/// `/var/lib/takt`.
+#[must_use]
+pub fn default_state_root() -> PathBuf {
     let base = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
-    let base = base.unwrap_or_else(|| PathBuf::from("/var/lib"));
-    base.join("takt").join(format!("{name}-{:08x}", hasher.finish() as u32))
+    base.unwrap_or_else(|| PathBuf::from("/var/lib")).join("takt")
 }
 
 /// An eighth of the memory.
