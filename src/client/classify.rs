@@ -106,13 +106,17 @@ impl Classifier {
         files.iter().map(ask).collect()
     }
 
-    async fn classify_file(mut self, file: &Path) -> Result<Prediction, Failure> {
-        let mut message = self.template;
+    /// Asks about one file.
+    ///
+    /// # Errors
+    /// The file can't be read, or the server did not answer.
+    pub async fn classify_file(&self, file: &Path) -> Result<Prediction, Failure> {
+        let mut message = self.template.clone();
         message.raw_input_contents = vec![element(file).map_err(|error| Failure::file(&error))?.into()];
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
         let sent = Instant::now();
-        let answer = self.grpc.model_infer(request).await?;
+        let answer = self.grpc.clone().model_infer(request).await?;
         let latency = sent.elapsed();
         Prediction::read(answer.metadata(), answer.get_ref(), latency)
     }

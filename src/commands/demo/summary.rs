@@ -32,7 +32,7 @@ pub struct Summary {
     pub failed: usize,
     /// Images whose class is what they show.
     pub right: usize,
-    /// Median over the images with an answer; they were all sent at once.
+    /// Median over the images with an answer.
     pub p50_latency_ms: f64,
     /// Number of runs per batch size, ascending.
     pub batches: Vec<(u64, u64)>,
@@ -94,7 +94,7 @@ impl fmt::Display for Summary {
         let batches: Vec<String> = batches.iter().map(|(size, runs)| format!("{runs} of {size}")).collect();
         writeln!(
             f,
-            "; p50 {p50_latency_ms:.1} ms with all sent at once; batches: {}; runs on {}",
+            "; p50 {p50_latency_ms:.1} ms, one at a time; batches: {}; runs on {}",
             if batches.is_empty() { "none".to_owned() } else { batches.join(", ") },
             provider.as_deref().unwrap_or("an unknown provider")
         )
