@@ -521,7 +521,7 @@ fn drain(drains: &mut Vec<(String, u64, JoinHandle<()>)>, model: &str, version: 
     match thread {
         Ok(thread) => drains.push((model.to_owned(), number, thread)),
         Err(error) => {
-            error!(%error, "no thread to wait for a draining version; it is freed when its last request ends")
+            error!(%error, "no thread to wait for a draining version; it is freed when its last request ends");
         }
     }
 }
