@@ -8,6 +8,8 @@
 //! Prints, per round and as medians: images per CPU-second and per second in process (at the batch size that the server
 //! reached) and through gRPC with 16 clients, and the latency of one client beside that of the call in process.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::error::Error;
 use std::io::Read;
 use std::net::TcpListener;

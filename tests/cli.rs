@@ -1,5 +1,7 @@
 //! The command line through the binary: what people see, and the exit codes that scripts rely on.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, also in its helpers")]
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

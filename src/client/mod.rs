@@ -7,7 +7,7 @@ mod url;
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use takt_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use tonic::transport::Channel;
 
@@ -38,10 +38,12 @@ pub struct ServerArgs {
 /// # Errors
 /// Nothing answers there; says where, and how to start a server.
 pub async fn connect(url: &ServerUrl) -> anyhow::Result<Grpc> {
-    let channel = url.endpoint()?.connect_timeout(CONNECT_TIMEOUT).connect().await.with_context(|| {
-        format!(
-            "no server answers at {url}; start one with `takt serve --model-repository DIR` or `takt demo`, or name another \
-             with --url HOST:PORT (its gRPC port, 8001 unless told otherwise)"
+    let connected = url.endpoint()?.connect_timeout(CONNECT_TIMEOUT).connect().await;
+    let channel = connected.map_err(anyhow::Error::from).map_err(|error| {
+        anyhow!(
+            "no server answers at {url} ({}); start one with `takt serve --model-repository DIR` or `takt demo`, or name \
+             another with --url HOST:PORT (its gRPC port, 8001 unless told otherwise)",
+            error.root_cause()
         )
     })?;
     Ok(Grpc::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))

@@ -58,7 +58,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         let summary = tokio::select! {
             summary = show(args, &examples, &mut server) => summary?,
             () = interrupt.wait() => {
-                server.stop()?;
+                server.stop().await?;
                 bail!("interrupted");
             }
         };
@@ -68,7 +68,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
                 () = interrupt.wait() => {}
             }
         }
-        server.stop()?;
+        server.stop().await?;
         Ok(if summary.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
     })
 }

@@ -140,36 +140,34 @@ impl DemoServer {
         }
     }
 
-    /// Lets it drain and end.
+    /// Lets it drain and end. Waits without blocking this thread, on which the client's connections close.
     ///
     /// # Errors
     /// It did not end by itself, or not cleanly.
-    pub fn stop(mut self) -> anyhow::Result<()> {
-        match self.terminate()? {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => Err(self.failed(status)),
-            None => bail!("the server did not end within {} s and was killed", (DRAIN + GRACE).as_secs()),
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.terminate()?;
+        let begun = Instant::now();
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(self.failed(status)),
+                None if begun.elapsed() > DRAIN + GRACE => {
+                    self.child.kill()?;
+                    bail!("the server did not end within {} s and was killed", (DRAIN + GRACE).as_secs());
+                }
+                None => tokio::time::sleep(LOOK).await,
+            }
         }
     }
 
-    /// `None` if it had to be killed.
-    fn terminate(&mut self) -> anyhow::Result<Option<ExitStatus>> {
-        if let Some(status) = self.child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+    /// Asks it to end, if it has not.
+    fn terminate(&mut self) -> anyhow::Result<()> {
+        if self.child.try_wait()?.is_none()
+            && let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+        {
             kill_process(pid, Signal::TERM).context("cannot stop the server")?;
         }
-        let begun = Instant::now();
-        while begun.elapsed() < DRAIN + GRACE {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(Some(status));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(None)
+        Ok(())
     }
 
     fn failed(&self, status: ExitStatus) -> anyhow::Error {
@@ -185,8 +183,17 @@ impl DemoServer {
 
 impl Drop for DemoServer {
     fn drop(&mut self) {
-        // After an error, or after `stop`, when it finds nothing to do.
-        let _ = self.terminate();
+        // After an error; after `stop` it has ended. Its folder goes when it is gone.
+        let asked = self.terminate();
+        let begun = Instant::now();
+        while asked.is_ok() && begun.elapsed() < DRAIN + GRACE {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -91,11 +91,19 @@ impl fmt::Display for Summary {
         if *failed > 0 {
             write!(f, ", {failed} failed")?;
         }
-        let batches: Vec<String> = batches.iter().map(|(size, runs)| format!("{runs} of {size}")).collect();
+        let batches: Vec<String> = batches
+            .iter()
+            .map(|(size, runs)| format!("{runs} run{} of {size}", if *runs == 1 { "" } else { "s" }))
+            .collect();
         writeln!(
             f,
+<<<<<<< HEAD
             "; p50 {p50_latency_ms:.1} ms, one at a time; batches: {}; runs on {}",
             if batches.is_empty() { "none".to_owned() } else { batches.join(", ") },
+=======
+            "; p50 {p50_latency_ms:.1} ms with all sent at once; {}; on {}",
+            if batches.is_empty() { "no runs".to_owned() } else { batches.join(", ") },
+>>>>>>> cli
             provider.as_deref().unwrap_or("an unknown provider")
         )
     }
