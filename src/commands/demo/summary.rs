@@ -97,13 +97,8 @@ impl fmt::Display for Summary {
             .collect();
         writeln!(
             f,
-<<<<<<< HEAD
-            "; p50 {p50_latency_ms:.1} ms, one at a time; batches: {}; runs on {}",
-            if batches.is_empty() { "none".to_owned() } else { batches.join(", ") },
-=======
-            "; p50 {p50_latency_ms:.1} ms with all sent at once; {}; on {}",
+            "; p50 {p50_latency_ms:.1} ms one at a time; {}; on {}",
             if batches.is_empty() { "no runs".to_owned() } else { batches.join(", ") },
->>>>>>> cli
             provider.as_deref().unwrap_or("an unknown provider")
         )
     }
