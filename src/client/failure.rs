@@ -28,16 +28,18 @@ impl Failure {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        let message = match (status.code(), status.message()) {
-            (Code::DeadlineExceeded | Code::Cancelled, "Timeout expired") => {
+        // What the transport says when this side's own time is up; it calls that CANCELLED.
+        let expired = status.message() == "Timeout expired";
+        let code = if expired { Code::DeadlineExceeded } else { status.code() };
+        let message = match status.message() {
+            _ if expired => {
                 "no answer in time; give it longer with --timeout SECONDS, or look at the server's load with `takt models \
                  status MODEL`"
-                    .to_owned()
             }
-            (_, "") => "the server gave no reason".to_owned(),
-            (_, message) => message.to_owned(),
+            "" => "the server gave no reason",
+            message => message,
         };
-        Self { code: name(status.code()), message }
+        Self { code: name(code), message: message.to_owned() }
     }
 }
 

@@ -154,7 +154,8 @@ impl fmt::Display for Status {
             }
         }
         let Config { max_batch_size, instances, batching } = &self.config;
-        write!(f, "config     {instances} instances, ")?;
+        let ending = if *instances == 1 { "" } else { "s" };
+        write!(f, "config     {instances} instance{ending}, ")?;
         match batching {
             None => writeln!(f, "largest batch {max_batch_size}, requests do not share runs")?,
             Some(Batching { preferred_sizes, max_delay_us, max_queue_size }) => {
