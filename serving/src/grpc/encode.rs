@@ -8,9 +8,9 @@ use takt_proto::inference::{InferParameter, ModelInferResponse};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 use super::decode::Decoded;
-use crate::error::{ErrorKind, InferError};
+use crate::error::InferError;
 use crate::infer::InferResponse;
-use crate::protocol::respond::{Delivered, deliver};
+use crate::protocol::respond::{Delivered, decision, deliver, provenance};
 use crate::protocol::shared_memory::SharedMemory;
 
 /// Encodes an answer to `decoded`.
@@ -48,10 +48,7 @@ pub fn encode(
     }
     let mut parameters = HashMap::new();
     if decoded.options.decision {
-        let json = serde_json::to_string(response.judgements.as_ref().map_err(Clone::clone)?).map_err(|error| {
-            InferError::new(ErrorKind::Internal, format!("verdicts can't be written as JSON: {error}"))
-        })?;
-        parameters.insert("takt_decision".to_owned(), parameter(ParameterChoice::StringParam(json)));
+        parameters.insert("takt_decision".to_owned(), parameter(ParameterChoice::StringParam(decision(response)?)));
     }
     Ok(ModelInferResponse {
         model_name: response.version.id.model.to_string(),
@@ -65,13 +62,7 @@ pub fn encode(
 
 /// Says in metadata which prediction this is and who answered.
 pub fn describe(metadata: &mut MetadataMap, response: &InferResponse) {
-    let values = [
-        ("x-takt-prediction-id", response.prediction.to_string()),
-        ("x-takt-version-digest", response.version.id.digest.to_string()),
-        ("x-takt-route", "stable".to_owned()),
-        ("x-takt-provider", response.version.placement.provider.clone()),
-    ];
-    for (key, value) in values {
+    for (key, value) in provenance(response) {
         if let Ok(value) = AsciiMetadataValue::try_from(value) {
             metadata.insert(key, value);
         }
