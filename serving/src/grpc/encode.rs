@@ -10,8 +10,9 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use super::decode::Decoded;
 use crate::error::InferError;
 use crate::infer::InferResponse;
-use crate::protocol::respond::{Delivered, decision, deliver, provenance};
+use crate::protocol::respond::{Delivered, decision, deliver, identity, provenance};
 use crate::protocol::shared_memory::SharedMemory;
+use crate::registry::version::ServedVersion;
 
 /// Encodes an answer to `decoded`.
 ///
@@ -62,7 +63,16 @@ pub fn encode(
 
 /// Says in metadata which prediction this is and who answered.
 pub fn describe(metadata: &mut MetadataMap, response: &InferResponse) {
-    for (key, value) in provenance(response) {
+    insert(metadata, provenance(response));
+}
+
+/// Says in metadata which version this is and what runs it.
+pub fn describe_version(metadata: &mut MetadataMap, version: &ServedVersion) {
+    insert(metadata, identity(version));
+}
+
+fn insert(metadata: &mut MetadataMap, entries: impl IntoIterator<Item = (&'static str, String)>) {
+    for (key, value) in entries {
         if let Ok(value) = AsciiMetadataValue::try_from(value) {
             metadata.insert(key, value);
         }

@@ -11,7 +11,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::decode::decode;
-use super::encode::{describe, encode, parameter};
+use super::encode::{describe, describe_version, encode, parameter};
 use super::shared_memory;
 use super::status::status;
 use crate::core::Core;
@@ -66,7 +66,9 @@ impl GrpcInferenceService for InferenceService {
         let request = request.into_inner();
         let version = self.core.table().resolve(&request.name, parse_version(&request.version)?)?;
         let versions = self.core.served_versions(&request.name);
-        Ok(Response::new(model::metadata(&version, &versions)))
+        let mut answer = Response::new(model::metadata(&version, &versions));
+        describe_version(answer.metadata_mut(), &version);
+        Ok(answer)
     }
 
     async fn model_config(&self, request: Request<ModelConfigRequest>) -> Answer<ModelConfigResponse> {

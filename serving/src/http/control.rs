@@ -13,10 +13,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::body::receive;
+use super::encode::describe;
 use super::router::{HttpServer, Target};
 use super::status::Failure;
 use crate::error::{ErrorKind, InferError};
 use crate::protocol::descriptors::to_json;
+use crate::protocol::respond::identity;
 use crate::protocol::shared_memory::RegionStatus;
 use crate::protocol::{model, statistics};
 use crate::registry::version::ServedVersion;
@@ -77,7 +79,9 @@ fn readiness(ready: bool, body: &Value) -> Response {
 pub(super) async fn model_metadata(State(server): Server, target: Target) -> Answer<Response> {
     let version = resolve(&server, &target)?;
     let metadata = model::metadata(&version, &server.core.served_versions(&target.model));
-    Ok(json_response(to_json(&metadata, "inference.ModelMetadataResponse")?))
+    let mut answer = json_response(to_json(&metadata, "inference.ModelMetadataResponse")?);
+    describe(answer.headers_mut(), identity(&version));
+    Ok(answer)
 }
 
 pub(super) async fn model_config(State(server): Server, target: Target) -> Answer<Response> {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Serialize;
@@ -102,12 +102,17 @@ pub fn encode(
     let json = serde_json::to_vec(&json)
         .map_err(|error| InferError::invalid(format!("the outputs can't be written as JSON: {error}")))?;
     let mut answer = assemble(json, outputs, reserved);
-    for (key, value) in provenance(&response) {
+    describe(answer.headers_mut(), provenance(&response));
+    Ok(answer)
+}
+
+/// Says in headers what is not part of the protocol's answer.
+pub(super) fn describe(headers: &mut HeaderMap, entries: impl IntoIterator<Item = (&'static str, String)>) {
+    for (key, value) in entries {
         if let Ok(value) = HeaderValue::try_from(value) {
-            answer.headers_mut().insert(HeaderName::from_static(key), value);
+            headers.insert(HeaderName::from_static(key), value);
         }
     }
-    Ok(answer)
 }
 
 impl<'a> From<&'a Outgoing> for OutputJson<'a> {

@@ -5,6 +5,7 @@ use crate::infer::InferResponse;
 use crate::infer::classify::top_k;
 use crate::protocol::parameters::{OutputOption, RegionSlice};
 use crate::protocol::shared_memory::SharedMemory;
+use crate::registry::version::ServedVersion;
 use crate::request::NamedTensor;
 
 /// Where an output's elements went.
@@ -39,14 +40,15 @@ pub fn deliver(
 }
 
 /// Which prediction an answer is and who gave it: metadata keys or header names with their values.
+pub fn provenance(response: &InferResponse) -> impl Iterator<Item = (&'static str, String)> {
+    let own = [("x-takt-prediction-id", response.prediction.to_string()), ("x-takt-route", "stable".to_owned())];
+    own.into_iter().chain(identity(&response.version))
+}
+
+/// Which version this is and what runs it, in the same form.
 #[must_use]
-pub fn provenance(response: &InferResponse) -> [(&'static str, String); 4] {
-    [
-        ("x-takt-prediction-id", response.prediction.to_string()),
-        ("x-takt-version-digest", response.version.id.digest.clone()),
-        ("x-takt-route", "stable".to_owned()),
-        ("x-takt-provider", response.version.placement.provider.clone()),
-    ]
+pub fn identity(version: &ServedVersion) -> [(&'static str, String); 2] {
+    [("x-takt-version-digest", version.id.digest.clone()), ("x-takt-provider", version.placement.provider.clone())]
 }
 
 /// The verdicts as JSON, for the answer's parameter `takt_decision`.

@@ -130,7 +130,6 @@ impl Registry {
     }
 
     /// Something that proposes a look at the repository, for the watcher.
-    #[must_use]
     pub fn rescanner(&self) -> impl Fn() + Send + 'static {
         let messages = self.messages.clone();
         move || {
@@ -438,7 +437,7 @@ impl Owner {
             if loaded.good || loaded.since.elapsed() < probation || loaded.version.stats.success.count() == 0 {
                 continue;
             }
-            match self.journal.set_last_good(&loaded.version.id, UnixMillis::now()) {
+            match self.journal.set_last_good(&loaded.version.id, UnixMillis::from(std::time::SystemTime::now())) {
                 Ok(()) => loaded.good = true,
                 Err(error) => warn!(%error, "last good version can't be recorded"),
             }
@@ -534,7 +533,7 @@ fn drain(drains: &mut Vec<(String, u64, JoinHandle<()>)>, model: &str, version: 
     match thread {
         Ok(thread) => drains.push((model.to_owned(), number, thread)),
         Err(error) => {
-            error!(%error, "no thread to wait for a draining version; it is freed when its last request ends")
+            error!(%error, "no thread to wait for a draining version; it is freed when its last request ends");
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use crate::machine::meminfo;
+
 /// Bytes of memory that are resident, from `/proc/self/status`; `None` where there is no such file.
 pub(super) fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    kilobytes.checked_mul(1024)
+    meminfo(&std::fs::read_to_string("/proc/self/status").ok()?, "VmRSS")
 }
 
 /// Processor time of all threads, user and system together.
