@@ -1,6 +1,7 @@
 //! `inference.GRPCInferenceService`: protocol to core and back. Proto types stop here.
 
 pub mod connections;
+mod deadline;
 pub mod decode;
 pub mod encode;
 pub mod in_flight;

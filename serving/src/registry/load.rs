@@ -250,7 +250,8 @@ impl Loader {
         })
     }
 
-    /// Runs zeros at every batch size that requests can lead to, under the watchdog's eye.
+    /// Runs zeros at every batch size that requests can lead to. Not under the watchdog's eye: a first run may build
+    /// engines or tune kernels for minutes, and what serves goes on meanwhile.
     fn warm(
         &self,
         config: &ModelConfig,
