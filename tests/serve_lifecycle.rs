@@ -255,7 +255,7 @@ async fn sigterm_lets_requests_in_flight_end_and_takes_no_new_ones() {
         let mut server = workspace.server().arguments(arguments).fault("m/1=slow@run:1:2000ms").ready().await;
         let mut health = HealthClient::new(server.channel());
         let mut watch = health.watch(HealthCheckRequest { service: String::new() }).await.unwrap().into_inner();
-        assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+        while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
         let asked: Vec<_> = (0..3)
             .map(|_| {
                 let mut client = server.client();

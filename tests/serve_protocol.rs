@@ -75,7 +75,9 @@ fn bad_requests() -> Vec<Row> {
     let region = |key: &str, choice: ParameterChoice| (key.to_owned(), parameter(choice));
     vec![
         row("unknown model", NotFound, &["'ghost'", "known: ", "m, pair"], |r| r.model_name = "ghost".into()),
-        row("unknown version", NotFound, &["'m' version 9", "serve): 1"], |r| r.model_version = "9".into()),
+        row("unknown version", NotFound, &["'m' version 9", "(versions that serve: 1)"], |r| {
+            r.model_version = "9".into()
+        }),
         row("version that is no number", InvalidArgument, &["'new'", "integers"], |r| r.model_version = "new".into()),
         row("model that is not ready", Unavailable, &["'broken'", "session"], |r| r.model_name = "broken".into()),
         row("unexpected input", InvalidArgument, &["'picture'", "'m'", "it has 'image'"], |r| {
@@ -117,7 +119,7 @@ fn bad_requests() -> Vec<Row> {
         row("too few bytes", InvalidArgument, &["3071", "expecting 3072"], |r| {
             r.raw_input_contents[0].truncate(3071);
         }),
-        row("too many bytes", InvalidArgument, &["4", "expecting 3072"], |r| {
+        row("too many bytes", InvalidArgument, &["3076", "expecting 3072"], |r| {
             r.raw_input_contents[0] = Bytes::from(vec![0; 3076]);
         }),
         row("no data", InvalidArgument, &["'image'", "no data"], |r| r.raw_input_contents.clear()),
