@@ -1,7 +1,8 @@
 //! What every protocol talks to: the registry, shared memory, and whether the server is ready.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tokio::sync::watch;
 
 use crate::error::{ErrorKind, InferError};
 use crate::protocol::shared_memory::SharedMemory;
@@ -32,14 +33,14 @@ pub struct Core {
     registry: Registry,
     memory: SharedMemory,
     mode: ControlMode,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
 }
 
 impl Core {
     /// A core over that registry.
     #[must_use]
     pub fn new(registry: Registry, mode: ControlMode) -> Self {
-        Self { registry, memory: SharedMemory::new(), mode, draining: AtomicBool::new(false) }
+        Self { registry, memory: SharedMemory::new(), mode, draining: watch::Sender::new(false) }
     }
 
     /// Name in the server's metadata.
@@ -86,19 +87,32 @@ impl Core {
     /// Ready: everything found at the start was loaded or has failed, and the server does not drain.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.draining.load(Relaxed) && self.registry.has_settled()
+        !self.is_draining() && self.registry.has_settled()
     }
 
     /// Whether requests for that model (and version) are answered now. Unknown models are not ready (as Triton).
     #[must_use]
     pub fn is_model_ready(&self, model: &str, version: Option<u64>) -> bool {
-        !self.draining.load(Relaxed)
-            && self.table().resolve(model, version).is_ok_and(|version| version.batcher.is_healthy())
+        !self.is_draining() && self.table().resolve(model, version).is_ok_and(|version| version.batcher.is_healthy())
     }
 
     /// From now on the server is not ready.
     pub fn begin_drain(&self) {
-        self.draining.store(true, Relaxed);
+        self.draining.send_replace(true);
+    }
+
+    /// Whether [`Core::begin_drain`] was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    /// Resolves when [`Core::begin_drain`] is called: what would go on for ever ends then.
+    pub fn drain_begun(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut draining = self.draining.subscribe();
+        async move {
+            let _ = draining.wait_for(|draining| *draining).await;
+        }
     }
 
     /// Versions of a model that serve, ascending.

@@ -33,6 +33,9 @@ pub const METRICS: &str = "metrics";
 /// Most threads that speak protocols; the runtime's pool does the work.
 const PROTOCOL_THREADS: usize = 2;
 
+/// How long models may take to be freed once no request is left, or once those left were cut off.
+const FREE_MODELS: Duration = Duration::from_millis(500);
+
 /// Why the server cannot serve.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -67,7 +70,7 @@ pub fn serve(
     };
     let served = runtime.block_on(run(settings, &mut listeners, Arc::clone(&core), link));
     drop(watcher);
-    core.registry().shutdown();
+    free_models(core);
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
 }
@@ -76,6 +79,20 @@ pub fn serve(
 #[must_use]
 pub fn protocol_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(PROTOCOL_THREADS)
+}
+
+/// Frees all sessions. A run that was cut off may hang in native code that nothing can interrupt: it is not waited for.
+fn free_models(core: Arc<Core>) {
+    let (done, ended) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name("takt-shutdown".into()).spawn(move || {
+        core.registry().shutdown();
+        let _ = done.send(());
+    });
+    match thread {
+        Ok(_) if ended.recv_timeout(FREE_MODELS).is_err() => warn!("models are still busy; the process ends with them"),
+        Ok(_) => {}
+        Err(error) => warn!(%error, "no thread to free the models; the process ends with them"),
+    }
 }
 
 /// Without a supervisor: judges what an earlier life of the server left behind, before anything is loaded.
@@ -187,6 +204,11 @@ async fn run(
     if drained.is_err() {
         warn!(timeout = ?settings.exit_timeout, in_flight_bytes = in_flight.used(), "requests were still running when the exit timeout passed");
         servers.abort_all();
+        return Err(ServeError(format!(
+            "requests were still running {:?} after the server was told to end; raise --exit-timeout-secs if they should \
+             have gone on",
+            settings.exit_timeout
+        )));
     }
     info!("drained");
     Ok(())

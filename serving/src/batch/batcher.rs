@@ -232,6 +232,11 @@ impl Batcher {
         }
     }
 
+    fn too_late(&self) -> InferError {
+        let message = format!("deadline passed while the request ran on {}; its answer is discarded", self.label);
+        InferError::new(ErrorKind::DeadlineExceeded, message)
+    }
+
     /// Stops taking in requests; instance threads end once what waits has run.
     pub fn drain(&self) {
         self.lock().phase = Phase::Draining;
@@ -284,7 +289,13 @@ pub async fn wait(
             Ok(received) => received,
             Err(_) if ticket.withdraw() => return Err(batcher.expired(expiry)),
             // It runs already: its answer is worth waiting for, as long as the client does.
-            Err(_) => reply.await,
+            Err(_) => match deadline {
+                None => reply.await,
+                Some(deadline) => match tokio::time::timeout_at(deadline.into(), reply).await {
+                    Ok(received) => received,
+                    Err(_) => return Err(batcher.too_late()),
+                },
+            },
         },
     };
     drop(guard);

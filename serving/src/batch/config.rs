@@ -12,11 +12,22 @@ pub enum TimeoutAction {
     Delay,
 }
 
+/// Whether requests of different clients share a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joining {
+    /// As Triton without `dynamic_batching`: a request runs as it came.
+    Never,
+    /// Dynamic batching.
+    Dynamic,
+}
+
 /// How requests of one model wait and are joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchConfig {
     /// Largest number of rows in one run; 0 where the model has no batch dimension and every request runs alone.
     pub max_batch_size: usize,
+    /// Whether requests share a run.
+    pub joining: Joining,
     /// Sizes at which a batch closes without waiting for more, ascending; empty means only `max_batch_size`.
     pub preferred_sizes: Vec<usize>,
     /// The only sizes the session may see, ascending, the last equal to `max_batch_size`; a smaller batch is padded up
@@ -43,6 +54,7 @@ impl Default for BatchConfig {
     fn default() -> Self {
         Self {
             max_batch_size: 0,
+            joining: Joining::Dynamic,
             preferred_sizes: Vec::new(),
             allowed_sizes: Vec::new(),
             max_delay: Duration::ZERO,

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::config::{BatchConfig, TimeoutAction};
+use super::config::{BatchConfig, Joining, TimeoutAction};
 
 /// What the policy needs to know of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Meta {
 /// Why a batch was closed; a metric label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseReason {
-    /// It is full, or the next request does not fit in.
+    /// It is full, the next request does not fit in, or none may.
     Size,
     /// It has one of the preferred sizes.
     Preferred,
@@ -235,7 +235,7 @@ impl<T> Queue<T> {
         if preferred(rows) {
             prefix.preferred = Some(1);
         }
-        if limit == 0 || rows >= limit {
+        if limit == 0 || rows >= limit || self.config.joining == Joining::Never {
             prefix.stopped_by = Some(CloseReason::Size);
             return Some(prefix);
         }

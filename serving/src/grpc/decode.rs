@@ -1,7 +1,6 @@
 //! From a protobuf request to the core's. Raw contents are not copied; typed contents are written out once.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use takt_artifact::DataType;
@@ -45,7 +44,7 @@ pub fn decode(
         outputs: Vec::new(),
         priority: 0,
         timeout: None,
-        deadline: deadline(metadata),
+        deadline: None,
         origin: Origin::default(),
     };
     let options = apply(&mut request, parameters(&message.parameters)?)?;
@@ -208,23 +207,6 @@ fn byte_strings(values: &[Bytes], narrow: impl Fn(String) -> InferError) -> Resu
     Ok(data.freeze())
 }
 
-/// When the client stops waiting, from the `grpc-timeout` header (gRPC over HTTP/2, "Timeout").
-fn deadline(metadata: &MetadataMap) -> Option<Instant> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let value: u64 = digits.parse().ok()?;
-    let timeout = match unit {
-        "H" => Duration::from_secs(value.checked_mul(3600)?),
-        "M" => Duration::from_secs(value.checked_mul(60)?),
-        "S" => Duration::from_secs(value),
-        "m" => Duration::from_millis(value),
-        "u" => Duration::from_micros(value),
-        "n" => Duration::from_nanos(value),
-        _ => return None,
-    };
-    Instant::now().checked_add(timeout)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,15 +269,5 @@ mod tests {
     #[test]
     fn unknown_datatypes_are_named() {
         assert!(decode_one(tensor("FLOAT", None), &[b""]).unwrap_err().message().contains("'FLOAT'"));
-    }
-
-    #[test]
-    fn the_grpc_timeout_header_becomes_a_deadline() {
-        let mut metadata = MetadataMap::new();
-        metadata.insert("grpc-timeout", "250m".parse().unwrap());
-        let left = deadline(&metadata).unwrap() - Instant::now();
-        assert!(left > Duration::from_millis(200) && left <= Duration::from_millis(250));
-        metadata.insert("grpc-timeout", "x".parse().unwrap());
-        assert_eq!(deadline(&metadata), None);
     }
 }

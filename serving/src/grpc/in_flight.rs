@@ -8,12 +8,14 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 use tower::{Layer, Service};
 
+use super::deadline::Deadline;
 use crate::protocol::connections::ConnectionInfo;
 use crate::protocol::in_flight::InFlightBytes;
 
@@ -21,11 +23,18 @@ use crate::protocol::in_flight::InFlightBytes;
 #[derive(Debug)]
 pub struct CallBytes {
     server: Arc<InFlightBytes>,
+    largest_message: usize,
     messages: Mutex<VecDeque<usize>>,
 }
 
 impl CallBytes {
     fn acquire(&self, bytes: usize) -> Result<(), Status> {
+        if bytes > self.largest_message {
+            return Err(Status::resource_exhausted(format!(
+                "a message of {bytes} bytes is above the limit of {}; send smaller batches, or raise max_message_bytes",
+                self.largest_message
+            )));
+        }
         self.server.acquire(bytes).map_err(|used| Status::resource_exhausted(self.server.refusal(bytes, used)))?;
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).push_back(bytes);
         Ok(())
@@ -47,13 +56,18 @@ impl Drop for CallBytes {
 
 /// Wraps services with the bound.
 #[derive(Clone)]
-pub struct InFlightLayer(pub Arc<InFlightBytes>);
+pub struct InFlightLayer {
+    /// Bound of the whole server.
+    pub server: Arc<InFlightBytes>,
+    /// Bound of one message in bytes.
+    pub largest_message: usize,
+}
 
 impl<S> Layer<S> for InFlightLayer {
     type Service = InFlightService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        InFlightService { inner, server: Arc::clone(&self.0) }
+        InFlightService { inner, layer: self.clone() }
     }
 }
 
@@ -61,7 +75,7 @@ impl<S> Layer<S> for InFlightLayer {
 #[derive(Clone)]
 pub struct InFlightService<S> {
     inner: S,
-    server: Arc<InFlightBytes>,
+    layer: InFlightLayer,
 }
 
 impl<S, B, R> Service<http::Request<B>> for InFlightService<S>
@@ -84,7 +98,8 @@ where
         if let Some(refusal) = connection.and_then(ConnectionInfo::refusal) {
             return Box::pin(async { Ok(Status::resource_exhausted(refusal).into_http()) });
         }
-        let call = Arc::new(CallBytes { server: Arc::clone(&self.server), messages: Mutex::default() });
+        let InFlightLayer { server, largest_message } = self.layer.clone();
+        let call = Arc::new(CallBytes { server, largest_message, messages: Mutex::default() });
         let mut request = request.map(|body| {
             tonic::body::Body::new(MeteredBody {
                 inner: Box::pin(body),
@@ -93,6 +108,9 @@ where
             })
         });
         request.extensions_mut().insert(Arc::clone(&call));
+        if let Some(deadline) = Deadline::of(request.headers(), Instant::now()) {
+            request.extensions_mut().insert(deadline);
+        }
         let response = self.inner.call(request);
         Box::pin(async move {
             let response = response.await?;
@@ -216,12 +234,14 @@ mod tests {
     #[test]
     fn bytes_above_the_limit_are_refused_and_come_back_with_the_call() {
         let server = Arc::new(InFlightBytes::new(10));
-        let call = CallBytes { server: Arc::clone(&server), messages: Mutex::default() };
+        let call = CallBytes { server: Arc::clone(&server), largest_message: 20, messages: Mutex::default() };
         call.acquire(4).unwrap();
         call.acquire(6).unwrap();
         let refused = call.acquire(1).unwrap_err();
         assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
         assert!(refused.message().contains("10 of at most 10"), "{refused}");
+        let refused = call.acquire(21).unwrap_err();
+        assert!(refused.message().contains("21 bytes") && refused.message().contains("limit of 20"), "{refused}");
         call.release_oldest();
         assert_eq!(server.used(), 6);
         drop(call);

@@ -20,6 +20,11 @@ use crate::settings::ServerSettings;
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
 
+/// What health checks ask for: the server as a whole, or its service.
+const SERVICES: [&str; 2] = ["", "inference.GRPCInferenceService"];
+/// How often readiness is compared with what health checks are told.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// Serves until `shutdown` resolves, then lets requests in flight end.
 ///
 /// # Errors
@@ -49,7 +54,7 @@ pub async fn serve(
         .max_concurrent_streams(settings.max_streams_per_connection)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .layer(InFlightLayer(in_flight))
+        .layer(InFlightLayer { server: in_flight, largest_message: settings.max_message_bytes })
         .add_service(inference)
         .add_service(health_service)
         .add_service(reflection)
@@ -69,17 +74,29 @@ impl Connected for Connection {
 }
 
 /// Keeps `grpc.health.v1.Health` equal to the server's readiness.
-async fn report_health(core: Arc<Core>, health: HealthReporter) {
+async fn report_health(core: Arc<Core>, mut health: HealthReporter) {
     let mut last = None;
     loop {
         let ready = core.is_ready();
         if last != Some(ready) {
             let status =
                 if ready { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
-            health.set_service_status("", status).await;
-            health.set_service_status("inference.GRPCInferenceService", status).await;
+            for service in SERVICES {
+                health.set_service_status(service, status).await;
+            }
             last = Some(ready);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        if core.is_draining() {
+            break;
+        }
+        tokio::select! {
+            () = core.drain_begun() => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+    // A watch never ends by itself; without its sender it does, after the last status, and does not hold up the drain.
+    tokio::time::sleep(LOOK_EVERY).await;
+    for service in SERVICES {
+        health.clear_service_status(service).await;
     }
 }

@@ -1,5 +1,6 @@
 //! `inference.GRPCInferenceService`: protocol to core and back. Proto types stop here.
 
+mod deadline;
 pub mod decode;
 pub mod encode;
 pub mod in_flight;

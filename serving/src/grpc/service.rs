@@ -10,8 +10,10 @@ use takt_proto::inference::*;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::deadline::Deadline;
 use super::decode::decode;
 use super::encode::{describe, describe_version, encode, parameter};
+use super::in_flight::CallBytes;
 use super::shared_memory;
 use super::status::status;
 use crate::core::Core;
@@ -85,27 +87,35 @@ impl GrpcInferenceService for InferenceService {
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
-        let (metadata, _, message) = request.into_parts();
-        let id = message.id.clone();
-        let (response, message) = run(&self.core, message, &metadata).await.map_err(|error| status(&error, &id))?;
+        let (metadata, extensions, message) = request.into_parts();
+        let (id, caller) = (message.id.clone(), Caller { metadata, deadline: extensions.get().copied() });
+        let (response, message) = run(&self.core, message, &caller).await.map_err(|error| status(&error, &id))?;
         let mut answer = Response::new(message);
         describe(answer.metadata_mut(), &response);
         Ok(answer)
     }
 
-    /// One response per request, in order. An error travels in its response and the stream goes on.
+    /// One response per request, in order. An error travels in its response and the stream goes on. When the server drains
+    /// it answers what it has received, and ends.
     async fn model_stream_infer(&self, request: Request<Streaming<ModelInferRequest>>) -> Answer<ResponseStream> {
-        let (metadata, _, requests) = request.into_parts();
+        let (metadata, extensions, requests) = request.into_parts();
         let core = Arc::clone(&self.core);
+        let bytes = extensions.get::<Arc<CallBytes>>().cloned();
         // Ahead of the one being answered others may run, so that a stream fills batches; `buffered` keeps the order.
         let ahead = core.stream_window();
-        let metadata = Arc::new(metadata);
+        let caller = Arc::new(Caller { metadata, deadline: extensions.get().copied() });
         let responses = requests
+            .take_until(self.core.drain_begun())
             .map(move |message| {
-                let (core, metadata) = (Arc::clone(&core), Arc::clone(&metadata));
-                async move { Ok(stream_response(&core, message?, &metadata).await) }
+                let (core, caller) = (Arc::clone(&core), Arc::clone(&caller));
+                async move { Ok(stream_response(&core, message?, &caller).await) }
             })
-            .buffered(ahead);
+            .buffered(ahead)
+            .inspect(move |_| {
+                if let Some(bytes) = &bytes {
+                    bytes.release_oldest();
+                }
+            });
         Ok(Response::new(Box::pin(responses)))
     }
 
@@ -191,24 +201,31 @@ impl GrpcInferenceService for InferenceService {
     }
 }
 
+/// What is known of a call beside its message.
+struct Caller {
+    metadata: MetadataMap,
+    deadline: Option<Deadline>,
+}
+
 /// Decodes, runs and encodes one request.
 async fn run(
     core: &Core,
     message: ModelInferRequest,
-    metadata: &MetadataMap,
+    caller: &Caller,
 ) -> Result<(InferResponse, ModelInferResponse), InferError> {
-    let decoded = decode(message, metadata, core.shared_memory())?;
+    let mut decoded = decode(message, &caller.metadata, core.shared_memory())?;
+    decoded.request.deadline = caller.deadline.map(|Deadline(at)| at);
     let mut response = infer(core.table(), &decoded.request).await?;
     let message = encode(&mut response, &decoded, core.shared_memory())?;
     Ok((response, message))
 }
 
-async fn stream_response(core: &Core, message: ModelInferRequest, metadata: &MetadataMap) -> ModelStreamInferResponse {
+async fn stream_response(core: &Core, message: ModelInferRequest, caller: &Caller) -> ModelStreamInferResponse {
     let id = message.id.clone();
     let mark_final =
         message.parameters.get("triton_enable_empty_final_response").and_then(|found| found.parameter_choice.clone())
             == Some(ParameterChoice::BoolParam(true));
-    match run(core, message, metadata).await {
+    match run(core, message, caller).await {
         Ok((_, mut response)) => {
             if mark_final {
                 response.parameters.insert("triton_final_response".into(), parameter(ParameterChoice::BoolParam(true)));

@@ -13,22 +13,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What the service knows of the connection a request came by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ConnectionInfo {
-    /// Connections that were open when this one came, itself included.
-    pub open: usize,
-    /// How many may be.
-    pub limit: usize,
+    /// Whether it came when as many were open as may be.
+    surplus: bool,
+    /// Connections that are open now, this one included.
+    open: Arc<AtomicUsize>,
+    limit: usize,
 }
 
 impl ConnectionInfo {
-    /// Why requests on this connection are refused, if they are.
+    /// Why requests on this connection are refused, if they are: it came when there were enough, and there still are.
     #[must_use]
     pub fn refusal(&self) -> Option<String> {
-        (self.open > self.limit).then(|| {
+        let open = self.open.load(Relaxed);
+        (self.surplus && open > self.limit).then(|| {
             format!(
-                "the server has {} connections, its limit is {}; share connections between threads, or raise max_connections",
-                self.open, self.limit
+                "the server has {open} connections, its limit is {}; share connections between threads, or raise \
+                 max_connections",
+                self.limit
             )
         })
     }
@@ -75,7 +78,7 @@ impl Stream for Connections {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY not set");
             }
-            let info = ConnectionInfo { open, limit: self.limit };
+            let info = ConnectionInfo { surplus: open > self.limit, open: Arc::clone(&self.open), limit: self.limit };
             return Poll::Ready(Some(Ok(Connection { stream, info, _guard: guard })));
         }
     }
@@ -100,7 +103,7 @@ impl Connection {
     /// How many there are beside it.
     #[must_use]
     pub fn info(&self) -> ConnectionInfo {
-        self.info
+        self.info.clone()
     }
 }
 

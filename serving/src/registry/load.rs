@@ -273,7 +273,8 @@ impl Loader {
         })
     }
 
-    /// Runs zeros at the batch sizes of [`warm_sizes`].
+    /// Runs zeros at the batch sizes of [`warm_sizes`]. Not under the watchdog's eye: a first run may build engines or tune
+    /// kernels for minutes, and what serves goes on meanwhile.
     fn warm(
         &self,
         config: &ModelConfig,

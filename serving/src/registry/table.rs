@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 
@@ -25,13 +26,15 @@ pub type Snapshot = BTreeMap<Arc<str>, ServedModel>;
 /// The current picture; swapped whole.
 pub struct ServedTable {
     current: ArcSwap<Snapshot>,
+    /// Whether the repository has been read: until then nothing can be said about which models there are.
+    filled: AtomicBool,
 }
 
 impl ServedTable {
     /// A table without models.
     #[must_use]
     pub fn new() -> Self {
-        Self { current: ArcSwap::from_pointee(Snapshot::new()) }
+        Self { current: ArcSwap::from_pointee(Snapshot::new()), filled: AtomicBool::new(false) }
     }
 
     /// The current picture.
@@ -43,6 +46,7 @@ impl ServedTable {
     /// Replaces the picture. Only the registry's owner calls this.
     pub(super) fn replace(&self, snapshot: Snapshot) {
         self.current.store(Arc::new(snapshot));
+        self.filled.store(true, Relaxed);
     }
 
     /// The version that answers: the one that is named, else the highest that serves.
@@ -52,6 +56,9 @@ impl ServedTable {
     pub fn resolve(&self, model: &str, version: Option<u64>) -> Result<Arc<ServedVersion>, InferError> {
         let snapshot = self.current.load();
         let Some(entry) = snapshot.get(model) else {
+            if !self.filled.load(Relaxed) {
+                return Err(unavailable(model, version, Some("the server starts and has not read its repository yet")));
+            }
             let known: Vec<&str> = snapshot.keys().map(AsRef::as_ref).collect();
             let hint = if known.is_empty() {
                 "no model is in the repository".into()

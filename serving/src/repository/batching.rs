@@ -93,7 +93,7 @@ impl ModelConfig {
             MaxBatch::Fixed(size) if can_batch => size,
             MaxBatch::Fixed(size) => return Err(self.cannot_batch(size, signature).into()),
         };
-        Ok(BatchConfig { max_batch_size, ..self.batch.clone() })
+        Ok(BatchConfig { max_batch_size, joining: self.joining, ..self.batch.clone() })
     }
 
     /// As Triton's auto-completion reads it: dims of the model's own rank leave no room for a batch dimension.
@@ -131,6 +131,7 @@ mod tests {
     use takt_artifact::DataType;
 
     use super::*;
+    use crate::batch::config::Joining;
 
     fn signature(batch: i64) -> Signature {
         let tensor = |name: &str, shape: &[i64]| TensorSpec {
@@ -153,6 +154,14 @@ mod tests {
     fn a_model_that_says_nothing_batches_if_it_can() {
         assert_eq!(largest(&config(MaxBatch::Auto), -1), MaxBatch::AUTO);
         assert_eq!(largest(&config(MaxBatch::Auto), 1), 0);
+    }
+
+    #[test]
+    fn whether_requests_are_joined_reaches_the_batcher() {
+        for joining in [Joining::Never, Joining::Dynamic] {
+            let config = ModelConfig { joining, ..config(MaxBatch::Fixed(8)) };
+            assert_eq!(config.batching(&signature(-1)).unwrap().joining, joining);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use takt_backend::Provider;
 use super::fault::{ConfigFault, ConfigWarning, Position};
 use super::policy::VersionPolicy;
 use crate::batch::config::BatchConfig;
+pub use crate::batch::config::Joining;
 
 /// What Triton calls an ONNX model, in metadata and configuration.
 pub const PLATFORM: &str = "onnxruntime_onnx";
@@ -80,15 +81,6 @@ pub enum MaxBatch {
     Auto,
     /// This many rows; 0 means that the model has no batch dimension.
     Fixed(usize),
-}
-
-/// Whether requests of different clients share a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joining {
-    /// As Triton without `dynamic_batching`: a request runs as it came.
-    Never,
-    /// Dynamic batching.
-    Dynamic,
 }
 
 /// What becomes of a version that appears while another serves.

@@ -220,3 +220,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn requests_are_never_joined_where_the_model_says_so() {
+    let now = Instant::now();
+    let mut queue = Queue::new(BatchConfig { joining: Joining::Never, ..config(8) });
+    for item in 0..2 {
+        queue.push(item, Meta { rows: 3, ..meta(now) }).unwrap();
+    }
+    let batch = run(queue.next(now, Duration::ZERO, false));
+    assert_eq!((batch.items.len(), batch.rows, batch.reason), (1, 3, CloseReason::Size), "and none waits for company");
+    assert_eq!(queue.len(), 1);
+}
