@@ -1,5 +1,7 @@
 //! Faults of all three sizes, done for real through the binary: a failing run, a dying worker, a killed server.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, also in its helpers")]
+
 mod support;
 
 use std::time::{Duration, Instant};

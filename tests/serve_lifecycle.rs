@@ -1,5 +1,7 @@
 //! Versions that come and go while the server runs, and how the server itself comes and goes.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, also in its helpers")]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! Every limit refuses clearly, and what is refused never runs.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, also in its helpers")]
+
 mod support;
 
 use std::time::{Duration, Instant};

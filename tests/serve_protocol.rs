@@ -1,5 +1,7 @@
 //! The wire contract over gRPC: what a client may send, what it gets, and how it is told what is wrong.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, also in its helpers")]
+
 mod support;
 
 use std::fs;

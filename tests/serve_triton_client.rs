@@ -1,5 +1,7 @@
 //! The real Triton client, unchanged, against the binary.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, also in its helpers")]
+
 mod support;
 
 use std::path::Path;
