@@ -42,13 +42,14 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Every stage, for declaring metric labels.
-    pub const ALL: [Self; 10] = [
+    /// Every stage, for declaring metric labels. The length is that of the enum, so that none is forgotten here.
+    pub const ALL: [Self; Self::Threads as usize + 1] = [
         Self::Config,
         Self::Digest,
         Self::Quarantine,
         Self::Intent,
         Self::Variant,
+        Self::Memory,
         Self::Session,
         Self::Signature,
         Self::Golden,
