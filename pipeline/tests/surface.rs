@@ -1,5 +1,7 @@
 //! The surface-defect generator through its public interface: the same bytes everywhere, whole folders, clear refusals.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Types and services of the Open Inference Protocol v2 with its Triton extensions, made from `proto/`.
 //!
-//! They stop at the border of the server (`grpc/`) and of the client: nothing inside speaks protobuf.
+//! They stop at the border of the server and of the client: nothing inside speaks protobuf but the reading and writing of
+//! Triton's configuration, which is itself such a message.
 
 /// Package `inference`: the service `GRPCInferenceService` and its messages.
 #[allow(

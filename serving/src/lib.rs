@@ -6,6 +6,7 @@ pub mod core;
 pub mod error;
 pub mod grpc;
 pub mod infer;
+pub mod machine;
 pub mod protocol;
 pub mod registry;
 pub mod repository;

@@ -7,7 +7,7 @@ use takt_backend::tract::TractBackend;
 use takt_backend::{Backend, LoadError};
 use tracing::info;
 
-use crate::registry::load::Runtimes;
+use crate::registry::load::{NamedBackend, Runtimes};
 use crate::settings::{RuntimeChoice, ServerSettings};
 
 /// Finds ONNX Runtime as far as the settings allow, and tract.
@@ -15,7 +15,7 @@ use crate::settings::{RuntimeChoice, ServerSettings};
 /// # Errors
 /// ONNX Runtime is demanded and not there, or the one that is named does not work.
 pub fn find(settings: &ServerSettings) -> Result<Runtimes, LoadError> {
-    let mut backends: Vec<(Arc<dyn Backend>, Vec<String>)> = Vec::new();
+    let mut backends: Vec<NamedBackend> = Vec::new();
     if settings.runtime != RuntimeChoice::Tract {
         backends.extend(onnxruntime(settings)?);
     }
@@ -39,7 +39,7 @@ pub fn find(settings: &ServerSettings) -> Result<Runtimes, LoadError> {
 }
 
 #[cfg(feature = "ort")]
-fn onnxruntime(settings: &ServerSettings) -> Result<Option<(Arc<dyn Backend>, Vec<String>)>, LoadError> {
+fn onnxruntime(settings: &ServerSettings) -> Result<Option<NamedBackend>, LoadError> {
     use takt_backend::discover::Surroundings;
     use takt_backend::ort::{OrtBackend, RuntimeOptions};
     let options = RuntimeOptions { intra_op_threads: settings.intra_op_threads, spinning: settings.spinning };
@@ -68,7 +68,7 @@ fn has_nvidia_device() -> bool {
 }
 
 #[cfg(not(feature = "ort"))]
-fn onnxruntime(_: &ServerSettings) -> Result<Option<(Arc<dyn Backend>, Vec<String>)>, LoadError> {
+fn onnxruntime(_: &ServerSettings) -> Result<Option<NamedBackend>, LoadError> {
     Ok(None)
 }
 

@@ -28,7 +28,7 @@ pub const HTTP: &str = "http";
 /// See [`GRPC`].
 pub const METRICS: &str = "metrics";
 
-/// Threads that speak protocols; the runtime's pool does the work.
+/// Most threads that speak protocols; the runtime's pool does the work.
 const PROTOCOL_THREADS: usize = 2;
 
 /// How long models may take to be freed once no request is left, or once those left were cut off.
@@ -56,9 +56,8 @@ pub fn serve(
     link: Option<&WorkerLink>,
 ) -> Result<(), ServeError> {
     let core = Arc::new(start_core(settings, state)?);
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(PROTOCOL_THREADS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+        .worker_threads(protocol_threads())
         .thread_name("takt-protocol")
         .enable_all()
         .build()
@@ -88,13 +87,19 @@ fn free_models(core: Arc<Core>) {
     }
 }
 
+/// Threads that speak protocols on this machine.
+#[must_use]
+pub fn protocol_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(PROTOCOL_THREADS)
+}
+
 /// Without a supervisor: judges what an earlier life of the server left behind, before anything is loaded.
 ///
 /// # Errors
 /// The state directory cannot be read or written.
 pub fn settle_previous_life(state: &StateDir) -> Result<(), StateError> {
     let journal = state.journal()?;
-    settle_leftovers(state, &journal, UnixMillis::now()).map(|_| ())
+    settle_leftovers(state, &journal, UnixMillis::from(std::time::SystemTime::now())).map(|_| ())
 }
 
 fn watch_repository(settings: &ServerSettings, core: &Core) -> Watcher {

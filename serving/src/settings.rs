@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::machine::total_memory;
+
 /// Who decides which models are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -211,7 +213,7 @@ impl TryFrom<RawSettings> for ServerSettings {
                 &mut faults,
                 "max_in_flight_bytes",
                 raw.max_in_flight_bytes,
-                total_memory().unwrap_or(2 << 30) / 8,
+                default_in_flight_bytes(),
             ),
             max_connections: at_least_one(&mut faults, "max_connections", raw.max_connections, 1024),
             max_streams_per_connection: raw.max_streams_per_connection.unwrap_or(1024),
@@ -221,26 +223,29 @@ impl TryFrom<RawSettings> for ServerSettings {
     }
 }
 
-/// `$XDG_STATE_HOME/takt/<folder name>-<hash of its path>`, so that two repositories never share quarantines.
+/// `<state root>/<folder name>-<hash of its path>`, so that two repositories never share quarantines.
 fn default_state_dir(repository: &Path) -> PathBuf {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let full = repository.canonicalize().unwrap_or_else(|_| repository.to_owned());
     let mut hasher = DefaultHasher::new();
     full.hash(&mut hasher);
     let name = full.file_name().map_or_else(|| "repository".into(), |name| name.to_string_lossy().into_owned());
+    default_state_root().join(format!("{name}-{:08x}", hasher.finish() as u32))
+}
+
+/// Where state directories lie unless told otherwise: `$XDG_STATE_HOME/takt`, else `~/.local/state/takt`, else
+/// `/var/lib/takt`.
+#[must_use]
+pub fn default_state_root() -> PathBuf {
     let base = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
-    let base = base.unwrap_or_else(|| PathBuf::from("/var/lib"));
-    base.join("takt").join(format!("{name}-{:08x}", hasher.finish() as u32))
+    base.unwrap_or_else(|| PathBuf::from("/var/lib")).join("takt")
 }
 
-/// Bytes of memory of the machine, from `/proc/meminfo`.
-fn total_memory() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-    kilobytes.checked_mul(1024)
+/// An eighth of the memory.
+fn default_in_flight_bytes() -> usize {
+    usize::try_from(total_memory().unwrap_or(2 << 30) / 8).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

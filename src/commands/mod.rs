@@ -1,7 +1,17 @@
 //! The command line: one file per subcommand. Exit codes: 0 done, 1 failed, 2 usage, 3 a gate said no.
 
+#[cfg(feature = "serve")]
+mod check;
 #[cfg(feature = "pipeline")]
 mod data;
+#[cfg(feature = "serve")]
+mod demo;
+#[cfg(feature = "serve")]
+mod doctor;
+#[cfg(feature = "serve")]
+mod infer;
+#[cfg(feature = "serve")]
+mod models;
 #[cfg(feature = "serve")]
 mod serve;
 
@@ -22,6 +32,16 @@ enum Command {
     /// Serve the models of a repository over gRPC and HTTP.
     #[cfg(feature = "serve")]
     Serve(serve::ServeArgs),
+    #[cfg(feature = "serve")]
+    Infer(infer::InferArgs),
+    #[cfg(feature = "serve")]
+    Models(models::ModelsArgs),
+    #[cfg(feature = "serve")]
+    Check(check::CheckArgs),
+    #[cfg(feature = "serve")]
+    Doctor(doctor::DoctorArgs),
+    #[cfg(feature = "serve")]
+    Demo(demo::DemoArgs),
     #[cfg(feature = "pipeline")]
     Data(data::DataArgs),
 }
@@ -31,6 +51,16 @@ pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(args),
+        #[cfg(feature = "serve")]
+        Command::Infer(args) => infer::run(args),
+        #[cfg(feature = "serve")]
+        Command::Models(args) => models::run(args),
+        #[cfg(feature = "serve")]
+        Command::Check(args) => check::run(args),
+        #[cfg(feature = "serve")]
+        Command::Doctor(args) => doctor::run(&args),
+        #[cfg(feature = "serve")]
+        Command::Demo(args) => demo::run(&args),
         #[cfg(feature = "pipeline")]
         Command::Data(args) => data::run(args),
     };
@@ -43,4 +73,11 @@ pub fn run(cli: Cli) -> ExitCode {
 #[expect(clippy::print_stderr, reason = "errors of commands are for the person at the terminal")]
 fn report(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
+}
+
+/// Writes a value as indented JSON and ends the line.
+#[cfg(feature = "serve")]
+fn write_json(out: &mut impl std::io::Write, value: &impl serde::Serialize) -> anyhow::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    Ok(writeln!(out)?)
 }

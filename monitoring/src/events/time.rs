@@ -9,6 +9,14 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct UnixMillis(pub u64);
 
+impl UnixMillis {
+    /// Time since `earlier`; zero where the clock was set back, as a board without battery does when it learns the time.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
 impl From<SystemTime> for UnixMillis {
     /// A clock before 1970, as a board without battery may have, gives 0.
     fn from(time: SystemTime) -> Self {

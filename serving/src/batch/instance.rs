@@ -191,7 +191,7 @@ impl Instance {
                     return;
                 }
                 Err(error) => {
-                    warn!(model = self.batcher.label(), %error, next = ?pause, "session could not be rebuilt")
+                    warn!(model = self.batcher.label(), %error, next = ?pause, "session could not be rebuilt");
                 }
             }
         }

@@ -9,3 +9,6 @@ pub mod images;
 pub mod instance;
 pub mod job;
 pub mod queue;
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use crate::error::{ErrorKind, InferError};
 use crate::infer::InferResponse;
 use crate::protocol::respond::{Delivered, deliver};
 use crate::protocol::shared_memory::SharedMemory;
+use crate::registry::version::ServedVersion;
 
 /// Encodes an answer to `decoded`.
 ///
@@ -65,16 +66,20 @@ pub fn encode(
 
 /// Says in metadata which prediction this is and who answered.
 pub fn describe(metadata: &mut MetadataMap, response: &InferResponse) {
-    let values = [
-        ("x-takt-prediction-id", response.prediction.to_string()),
-        ("x-takt-version-digest", response.version.id.digest.to_string()),
-        ("x-takt-route", "stable".to_owned()),
-        ("x-takt-provider", response.version.placement.provider.clone()),
-    ];
-    for (key, value) in values {
-        if let Ok(value) = AsciiMetadataValue::try_from(value) {
-            metadata.insert(key, value);
-        }
+    insert(metadata, "x-takt-prediction-id", response.prediction.to_string());
+    insert(metadata, "x-takt-route", "stable".to_owned());
+    describe_version(metadata, &response.version);
+}
+
+/// Says in metadata which version this is and what runs it.
+pub fn describe_version(metadata: &mut MetadataMap, version: &ServedVersion) {
+    insert(metadata, "x-takt-version-digest", version.id.digest.to_string());
+    insert(metadata, "x-takt-provider", version.placement.provider.clone());
+}
+
+fn insert(metadata: &mut MetadataMap, key: &'static str, value: String) {
+    if let Ok(value) = AsciiMetadataValue::try_from(value) {
+        metadata.insert(key, value);
     }
 }
 

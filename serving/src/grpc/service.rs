@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::deadline::Deadline;
 use super::decode::{decode, parse_version};
-use super::encode::{describe, encode, parameter};
+use super::encode::{describe, describe_version, encode, parameter};
 use super::in_flight::CallBytes;
 use super::status::status;
 use super::{model, shared_memory, statistics};
@@ -66,7 +66,9 @@ impl GrpcInferenceService for InferenceService {
         let request = request.into_inner();
         let version = self.core.table().resolve(&request.name, parse_version(&request.version)?)?;
         let versions = self.core.served_versions(&request.name);
-        Ok(Response::new(model::metadata(&version, &versions)))
+        let mut answer = Response::new(model::metadata(&version, &versions));
+        describe_version(answer.metadata_mut(), &version);
+        Ok(answer)
     }
 
     async fn model_config(&self, request: Request<ModelConfigRequest>) -> Answer<ModelConfigResponse> {

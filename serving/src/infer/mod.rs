@@ -4,7 +4,7 @@ pub mod classify;
 pub mod validate;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use takt_artifact::decision::Judgement;
 use takt_monitoring::events::PredictionId;
@@ -17,7 +17,6 @@ use crate::error::{ErrorKind, InferError};
 use crate::registry::table::ServedTable;
 use crate::registry::version::ServedVersion;
 use crate::request::{InferRequest, NamedTensor, StageTimes};
-use crate::state::UnixMillis;
 
 /// How often a request looks for another version when the one it chose began to drain meanwhile.
 const RESOLVE_ATTEMPTS: usize = 8;
@@ -103,7 +102,7 @@ async fn run_on(
         version: Arc::clone(version),
         outputs,
         judgements,
-        prediction: PredictionId::at(takt_monitoring::events::UnixMillis(UnixMillis::now().0)),
+        prediction: PredictionId::at(SystemTime::now().into()),
         times: answer.times,
         batch_rows: answer.batch_rows,
     }))

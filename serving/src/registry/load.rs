@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use takt_artifact::{Choice, Machine, Signature, VersionDir, choose};
-use takt_backend::{Backend, LoadRequest, Session};
+use takt_backend::{Backend, LoadRequest, Placement, Session};
 use tracing::{info, warn};
 
+use super::admission::admit;
 use super::golden;
 use super::meaning::Meaning;
 use super::version::ServedVersion;
@@ -17,6 +18,7 @@ use crate::batch::batcher::Batcher;
 use crate::batch::config::BatchConfig;
 use crate::batch::images::DecodePool;
 use crate::batch::instance::{Instance, RunObserver, warm_up};
+use crate::machine::available_memory;
 use crate::repository::{FoundVersion, ModelConfig};
 use crate::state::{IntentKind, Journal, RunningSlot, RunningTable, UnixMillis, VersionId};
 use crate::supervise::{RunClock, Watchdog};
@@ -31,6 +33,7 @@ pub enum Stage {
     Quarantine,
     Intent,
     Variant,
+    Memory,
     Session,
     Signature,
     Golden,
@@ -48,6 +51,7 @@ impl Stage {
             Self::Quarantine => "quarantine",
             Self::Intent => "intent",
             Self::Variant => "variant",
+            Self::Memory => "memory",
             Self::Session => "session",
             Self::Signature => "signature",
             Self::Golden => "golden",
@@ -78,10 +82,13 @@ impl fmt::Display for LoadFailure {
     }
 }
 
+/// A runtime and the names under which a variant's `requires.runtime` asks for it.
+pub type NamedBackend = (Arc<dyn Backend>, Vec<String>);
+
 /// Runtimes that were found, best first.
 pub struct Runtimes {
     /// Each with the names under which a variant's `requires.runtime` asks for it.
-    pub backends: Vec<(Arc<dyn Backend>, Vec<String>)>,
+    pub backends: Vec<NamedBackend>,
     /// The machine, with all runtime names.
     pub machine: Machine,
 }
@@ -125,7 +132,7 @@ impl Loader {
         }
         let intent = self
             .journal
-            .open_intent(IntentKind::Load, &id, UnixMillis::now())
+            .open_intent(IntentKind::Load, &id, UnixMillis::from(std::time::SystemTime::now()))
             .map_err(|error| LoadFailure::at(Stage::Intent)(error.to_string()))?;
         let result = self.build(&id, found, config, &dir);
         // A failure that we lived to see is not the crash that an open intent would tell of.
@@ -167,6 +174,8 @@ impl Loader {
         let session = |request: &LoadRequest| {
             backend.load(request).map_err(|error| LoadFailure::at(Stage::Session)(error.to_string()))
         };
+        admit(artefact_bytes(&artefact), config.instances.get(), available_memory())
+            .map_err(LoadFailure::at(Stage::Memory))?;
         let mut first = session(&request)?;
         let placement = first.placement().clone();
         check_signature(dir, first.signature())?;
@@ -250,8 +259,8 @@ impl Loader {
         })
     }
 
-    /// Runs zeros at every batch size that requests can lead to. Not under the watchdog's eye: a first run may build
-    /// engines or tune kernels for minutes, and what serves goes on meanwhile.
+    /// Runs zeros at the batch sizes of [`warm_sizes`]. Not under the watchdog's eye: a first run may build engines or tune
+    /// kernels for minutes, and what serves goes on meanwhile.
     fn warm(
         &self,
         config: &ModelConfig,
@@ -266,7 +275,7 @@ impl Loader {
             info!(model = config.name, "not warmed: inputs have free dimensions; name their dims in the configuration");
             return Ok(());
         }
-        for size in batch_sizes(batch) {
+        for size in warm_sizes(batch, session.placement()) {
             warm_up(session, signature, size).map_err(|error| {
                 LoadFailure::at(Stage::Warmup)(format!("a run of zeros at batch size {size} failed: {error}"))
             })?;
@@ -327,6 +336,17 @@ fn batch_sizes(batch: &BatchConfig) -> Vec<usize> {
         return batch.allowed_sizes.clone();
     }
     (1..=batch.max_batch_size.max(1)).collect()
+}
+
+/// Sizes to run before serving. A provider that builds kernels per shape must see all of them. On the processor a size
+/// costs nothing the first time but memory, which grows with it: 1, the powers of two and the largest reach every plan.
+fn warm_sizes(batch: &BatchConfig, placement: &Placement) -> Vec<usize> {
+    let mut sizes = batch_sizes(batch);
+    if batch.allowed_sizes.is_empty() && matches!(placement.provider.as_str(), "cpu" | "tract") {
+        let largest = sizes.last().copied().unwrap_or(1);
+        sizes.retain(|size| size.is_power_of_two() || *size == largest || batch.preferred_sizes.contains(size));
+    }
+    sizes
 }
 
 fn artefact_bytes(path: &Path) -> u64 {

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use takt_artifact::{Decision, Judge, Manifest, Preprocess, Signature, VersionDir};
+use takt_artifact::{Judge, Signature, VersionDir};
 use takt_image::Preprocessor;
 
 use super::image_input::ImageRows;
 use super::version::{ImageInput, OutputJudge};
 use crate::repository::ModelConfig;
+use crate::repository::agree::Vision;
 
 /// Preprocessing, labels and decision of one version, wherever they were written.
 pub struct Meaning<'a> {
-    manifest: Option<&'a Manifest>,
+    vision: Vision,
+    packaged: bool,
     config: &'a ModelConfig,
 }
 
@@ -19,21 +21,7 @@ impl<'a> Meaning<'a> {
     /// The meaning of a version under that configuration.
     #[must_use]
     pub fn of(dir: &'a VersionDir, config: &'a ModelConfig) -> Self {
-        Self { manifest: dir.manifest(), config }
-    }
-
-    fn preprocess(&self) -> Option<&'a Preprocess> {
-        match self.manifest {
-            Some(manifest) => manifest.preprocess.as_ref(),
-            None => self.config.bare.preprocess.as_ref(),
-        }
-    }
-
-    fn decision(&self) -> Option<&'a Decision> {
-        match self.manifest {
-            Some(manifest) => manifest.decision.as_ref(),
-            None => self.config.bare.decision.as_ref(),
-        }
+        Self { vision: config.vision(dir.manifest()), packaged: dir.manifest().is_some(), config }
     }
 
     /// The input that takes encoded images, with its decoder.
@@ -41,7 +29,7 @@ impl<'a> Meaning<'a> {
     /// # Errors
     /// The preprocessing does not fit the model; says what each has.
     pub fn image_input(&self, model: &str, signature: &Signature) -> Result<Option<ImageInput>, String> {
-        let Some(preprocess) = self.preprocess() else { return Ok(None) };
+        let Some(preprocess) = &self.vision.preprocess else { return Ok(None) };
         let index = signature.inputs.iter().position(|spec| spec.name == preprocess.input).ok_or_else(|| {
             let names: Vec<&str> = signature.inputs.iter().map(|spec| spec.name.as_str()).collect();
             format!("preprocess.input is '{}', but the model's inputs are {names:?}", preprocess.input)
@@ -69,12 +57,12 @@ impl<'a> Meaning<'a> {
     /// Class names of each output, in signature order. A manifest's labels belong to the output it decides by.
     #[must_use]
     pub fn labels(&self, signature: &Signature) -> Vec<Vec<String>> {
-        let decided = self.decision().map(|decision| decision.output.as_str());
+        let decided = self.vision.decision.as_ref().map(|decision| decision.output.as_str());
         let only = signature.outputs.len() == 1;
-        let of = |name: &str| match self.manifest {
-            Some(manifest) if only || decided == Some(name) => manifest.labels.clone(),
-            Some(_) => Vec::new(),
-            None => self.config.labels_of(name).to_vec(),
+        let of = |name: &str| match self.packaged {
+            true if only || decided == Some(name) => self.vision.labels.clone(),
+            true => Vec::new(),
+            false => self.config.labels_of(name).to_vec(),
         };
         signature.outputs.iter().map(|spec| of(&spec.name)).collect()
     }
@@ -84,7 +72,7 @@ impl<'a> Meaning<'a> {
     /// # Errors
     /// The decision does not fit the model's outputs or the labels.
     pub fn judge(&self, signature: &Signature) -> Result<Option<OutputJudge>, String> {
-        let Some(decision) = self.decision() else { return Ok(None) };
+        let Some(decision) = &self.vision.decision else { return Ok(None) };
         let output = signature.outputs.iter().position(|spec| spec.name == decision.output).ok_or_else(|| {
             let names: Vec<&str> = signature.outputs.iter().map(|spec| spec.name.as_str()).collect();
             format!("decision.output is '{}', but the model's outputs are {names:?}", decision.output)

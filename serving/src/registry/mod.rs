@@ -1,6 +1,7 @@
 //! Models in memory: which versions are wanted ([`desired`]), how one gets in ([`load`]), who decides ([`owner`]), and
 //! what requests see ([`table`]).
 
+pub mod admission;
 pub mod desired;
 pub mod golden;
 pub mod image_input;

@@ -126,7 +126,6 @@ impl Registry {
     }
 
     /// Something that proposes a look at the repository, for the watcher.
-    #[must_use]
     pub fn rescanner(&self) -> impl Fn() + Send + 'static {
         let messages = self.messages.clone();
         move || {
@@ -426,7 +425,7 @@ impl Owner {
             if loaded.good || loaded.since.elapsed() < probation || loaded.version.stats.success.count() == 0 {
                 continue;
             }
-            match self.journal.set_last_good(&loaded.version.id, UnixMillis::now()) {
+            match self.journal.set_last_good(&loaded.version.id, UnixMillis::from(std::time::SystemTime::now())) {
                 Ok(()) => loaded.good = true,
                 Err(error) => warn!(%error, "last good version can't be recorded"),
             }
@@ -480,14 +479,15 @@ impl Owner {
 
     fn shutdown(mut self) {
         self.record_good(Duration::ZERO);
+        // First, for the process may be ended before all have drained.
+        if let Err(error) = self.journal.abandon_intents() {
+            warn!(%error, "a load in progress could not be called off; it will count as crashed");
+        }
         let versions: Vec<_> = self.models.values().flat_map(|state| state.loaded.values()).collect();
         versions.iter().for_each(|loaded| loaded.version.batcher.drain());
         versions.iter().for_each(|loaded| loaded.version.drain());
         for (_, _, thread) in self.drains {
             let _ = thread.join();
-        }
-        if let Err(error) = self.journal.abandon_intents() {
-            warn!(%error, "a load in progress could not be called off; it will count as crashed");
         }
     }
 }
@@ -522,7 +522,7 @@ fn drain(drains: &mut Vec<(String, u64, JoinHandle<()>)>, model: &str, version: 
     match thread {
         Ok(thread) => drains.push((model.to_owned(), number, thread)),
         Err(error) => {
-            error!(%error, "no thread to wait for a draining version; it is freed when its last request ends")
+            error!(%error, "no thread to wait for a draining version; it is freed when its last request ends");
         }
     }
 }

@@ -110,7 +110,7 @@ fn read(dir: &Path, name: &str) -> Result<Found, StateError> {
         },
         Err(error) => error.to_string(),
     };
-    let aside = dir.join(format!("{CORRUPT_PREFIX}{}-{name}", UnixMillis::now().0));
+    let aside = dir.join(format!("{CORRUPT_PREFIX}{}-{name}", UnixMillis::from(std::time::SystemTime::now()).0));
     tracing::error!(file = %path.display(), moved_to = %aside.display(), reason, "journal cannot be read");
     fs::rename(&path, &aside).map_err(StateError::io("move aside", &path))?;
     forget_old_corrupt(dir);

@@ -37,8 +37,9 @@ pub use journal_file::Recovery;
 pub use ledger::{GoodVersion, IntentKind, IntentRecord, LastGood, Quarantined, Strike};
 pub use running::{Running, RunningSlot, RunningTable};
 pub use settle::{settle_death, settle_leftovers};
+pub use takt_monitoring::events::UnixMillis;
 pub use verdict::{Action, Death, Evidence, STRIKE_WINDOW, STRIKES_TO_QUARANTINE, judge_death};
-pub use version::{UnixMillis, VersionId};
+pub use version::VersionId;
 
 use lock::{Attempt, PidLock};
 

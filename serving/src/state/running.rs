@@ -163,7 +163,7 @@ impl RunningSlot {
         self.line[1] = length(model);
         self.line[2] = length(digest);
         self.line[8..16].copy_from_slice(&version.version.to_le_bytes());
-        self.line[16..NAMES].copy_from_slice(&UnixMillis::now().0.to_le_bytes());
+        self.line[16..NAMES].copy_from_slice(&UnixMillis::from(std::time::SystemTime::now()).0.to_le_bytes());
         self.line[NAMES..NAMES + model.len()].copy_from_slice(model);
         self.line[NAMES + model.len()..end].copy_from_slice(digest);
         self.shared.write(self.index, &self.line[..end]);

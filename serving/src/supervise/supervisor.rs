@@ -73,7 +73,7 @@ struct Stop {
 /// The state directory cannot be used, or the first worker cannot be started.
 pub fn run(spec: SupervisorSpec) -> Result<Ended, SuperviseError> {
     if let Some(dir) = &spec.state {
-        settle_leftovers(dir, &dir.journal()?, UnixMillis::now())?;
+        settle_leftovers(dir, &dir.journal()?, UnixMillis::from(std::time::SystemTime::now()))?;
     }
     // Small: signals coalesce, and each worker speaks once.
     let (sender, events) = sync_channel(16);
@@ -232,7 +232,9 @@ impl Supervisor {
         let death = end.death(self.stop.is_some());
         if let Some(dir) = &self.spec.state {
             // The worker wrote the journal last: read it anew.
-            let judged = dir.journal().and_then(|journal| settle_death(dir, &journal, death, UnixMillis::now()));
+            let judged = dir
+                .journal()
+                .and_then(|journal| settle_death(dir, &journal, death, UnixMillis::from(std::time::SystemTime::now())));
             if let Err(error) = judged {
                 tracing::error!(%error, "the death cannot be recorded: a version that caused it may be served again");
             }

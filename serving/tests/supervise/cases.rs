@@ -122,7 +122,7 @@ fn a_version_that_kills_the_process_while_it_is_loaded_is_tried_once() {
 fn a_hung_run_ends_the_worker_and_only_its_version_is_quarantined() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(dir.path(), Access::Owner).unwrap();
-    state.journal().unwrap().set_last_good(&good(), UnixMillis::now()).unwrap();
+    state.journal().unwrap().set_last_good(&good(), UnixMillis::from(std::time::SystemTime::now())).unwrap();
     drop(state);
     let mut stage = Stage::with_state("hang", dir.path());
     assert_eq!(stage.expect("died"), ["0", "Watchdog"]);

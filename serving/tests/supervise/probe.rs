@@ -111,7 +111,8 @@ fn load_that_kills() {
     let dir = StateDir::open(&state_path().unwrap(), Access::Worker).unwrap();
     let journal = dir.journal().unwrap();
     if !journal.is_quarantined(&bad().digest) {
-        let _intent = journal.open_intent(IntentKind::Load, &bad(), UnixMillis::now()).unwrap();
+        let _intent =
+            journal.open_intent(IntentKind::Load, &bad(), UnixMillis::from(std::time::SystemTime::now())).unwrap();
         std::process::abort();
     }
 }

@@ -65,13 +65,13 @@ pub enum GenerateError {
     )]
     NotEmpty { folder: PathBuf },
     #[error(
-        "{} is not the record of a surface-defects data set ({source}); give an empty or a new folder",
+        "{} is not the record of a surface-defects data set ({reason}); give an empty or a new folder",
         path.display()
     )]
-    Record { path: PathBuf, source: serde_json::Error },
+    Record { path: PathBuf, reason: serde_json::Error },
     #[error("another process is writing to {}; wait for it, or give another folder", folder.display())]
     Busy { folder: PathBuf },
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("interrupted with {done} of {total} images there; run it again to go on")]
     Interrupted { done: u64, total: u64 },
@@ -249,7 +249,7 @@ fn refusal(out: &Path, path: &Path, found: &str, asked: &str) -> GenerateError {
             }
             GenerateError::OtherPlan { folder: out.to_owned(), differences: differences.join(", ") }
         }
-        (Err(source), _) | (_, Err(source)) => GenerateError::Record { path: path.to_owned(), source },
+        (Err(reason), _) | (_, Err(reason)) => GenerateError::Record { path: path.to_owned(), reason },
     }
 }
 

@@ -13,7 +13,7 @@ pub struct Image {
 
 /// A picture could not be encoded.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot encode as JPEG: {0}")]
+#[error("cannot encode as JPEG")]
 pub struct EncodeError(#[from] EncodingError);
 
 impl Image {

@@ -87,16 +87,16 @@ fn threads(options: RuntimeOptions) -> usize {
 fn log(level: LogLevel, category: &str, id: &str, location: &str, message: &str) {
     match level {
         LogLevel::Fatal | LogLevel::Error => {
-            tracing::error!(target: "onnxruntime", category, id, location, "{message}")
+            tracing::error!(target: "onnxruntime", category, id, location, "{message}");
         }
         LogLevel::Warning => {
-            tracing::info!(target: "onnxruntime", category, id, location, "{message}")
+            tracing::info!(target: "onnxruntime", category, id, location, "{message}");
         }
         LogLevel::Info => {
-            tracing::debug!(target: "onnxruntime", category, id, location, "{message}")
+            tracing::debug!(target: "onnxruntime", category, id, location, "{message}");
         }
         LogLevel::Verbose => {
-            tracing::trace!(target: "onnxruntime", category, id, location, "{message}")
+            tracing::trace!(target: "onnxruntime", category, id, location, "{message}");
         }
     }
 }

@@ -1,0 +1,6 @@
+//! What holds for the repository as a whole: which crate may know which, what dependencies may be, and what no file says.
+
+mod edges;
+mod licences;
+mod metadata;
+mod texts;
