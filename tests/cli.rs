@@ -20,21 +20,21 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ports: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let ports: Vec<String> = ports.iter().map(|port| port.local_addr().unwrap().port().to_string()).collect();
+        let ports = free_ports::<3>();
         let mut command = takt(&["serve", "--host", "127.0.0.1", "--runtime", "tract", "--exit-timeout-secs", "5"]);
         command.arg("--model-repository").arg(examples().join("repository"));
         command.arg("--state-dir").arg(dir.path().join("state"));
         command.args(["--grpc-port", &ports[0], "--http-port", &ports[1], "--metrics-port", &ports[2]]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let server = Self { child, url: format!("127.0.0.1:{}", ports[0]), dir };
+        let mut server = Self { child, url: format!("127.0.0.1:{}", ports[0]), dir };
         server.wait();
         server
     }
 
-    fn wait(&self) {
+    fn wait(&mut self) {
         let begun = Instant::now();
         loop {
+            assert_eq!(self.child.try_wait().unwrap(), None, "the server ended");
             let listed = self.run(&["models"]);
             if text(&listed.stdout).contains("READY") {
                 return;
@@ -62,6 +62,13 @@ fn takt(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_takt"));
     command.args(args).stdin(Stdio::null()).env_remove("RUST_LOG");
     command
+}
+
+/// Ports that were free a moment ago.
+fn free_ports<const N: usize>() -> [String; N] {
+    // All are bound before the first is let go, so that they differ.
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port().to_string())
 }
 
 fn examples() -> PathBuf {
@@ -98,7 +105,7 @@ fn the_demonstration_classifies_every_shipped_image_and_stops() {
 
 #[test]
 fn infer_without_a_server_says_where_it_looked_and_how_to_start_one() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let [port] = free_ports();
     let url = format!("127.0.0.1:{port}");
     let output = takt(&["infer", "m", "--image", "x.jpg", "--url", &url]).output().unwrap();
     let errors = text(&output.stderr);

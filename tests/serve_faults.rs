@@ -1,5 +1,12 @@
 //! Faults of all three sizes, done for real through the binary: a failing run, a dying worker, a killed server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::semicolon_if_nothing_returned,
+    reason = "a panic is how a test fails, also in its helpers; figures and logs are for who reads its output"
+)]
+
 mod support;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,12 @@
 //! Versions that come and go while the server runs, and how the server itself comes and goes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::semicolon_if_nothing_returned,
+    reason = "a panic is how a test fails, also in its helpers; figures and logs are for who reads its output"
+)]
+
 mod support;
 
 use std::fs;

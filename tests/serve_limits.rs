@@ -1,5 +1,12 @@
 //! Every limit refuses clearly, and what is refused never runs.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::semicolon_if_nothing_returned,
+    reason = "a panic is how a test fails, also in its helpers; figures and logs are for who reads its output"
+)]
+
 mod support;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,12 @@
 //! The wire contract over gRPC: what a client may send, what it gets, and how it is told what is wrong.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::semicolon_if_nothing_returned,
+    reason = "a panic is how a test fails, also in its helpers; figures and logs are for who reads its output"
+)]
+
 mod support;
 
 use std::fs;

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod core;
 pub mod error;
 pub mod grpc;
+pub mod http;
 pub mod infer;
 pub mod machine;
 pub mod protocol;
@@ -17,3 +18,6 @@ pub mod settings;
 pub mod state;
 pub mod supervise;
 pub mod telemetry;
+
+#[cfg(test)]
+mod testing;

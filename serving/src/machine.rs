@@ -12,7 +12,7 @@ pub fn available_memory() -> Option<u64> {
     meminfo(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable")
 }
 
-fn meminfo(text: &str, field: &str) -> Option<u64> {
+pub(crate) fn meminfo(text: &str, field: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
     kilobytes.checked_mul(1024)

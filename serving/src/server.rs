@@ -11,7 +11,8 @@ use tracing::{error, info, warn};
 use crate::batch::images::DecodePool;
 use crate::core::Core;
 use crate::grpc;
-use crate::grpc::in_flight::InFlightBytes;
+use crate::http;
+use crate::protocol::in_flight::InFlightBytes;
 use crate::registry::desired::Unasked;
 use crate::registry::load::Loader;
 use crate::registry::owner::{Registry, RegistrySettings};
@@ -20,6 +21,7 @@ use crate::runtimes;
 use crate::settings::{ControlMode, ServerSettings};
 use crate::state::{StateDir, StateError, UnixMillis, settle_leftovers};
 use crate::supervise::{Listeners, Watchdog, WorkerLink};
+use crate::telemetry::metrics::Metrics;
 
 /// Names of the listeners.
 pub const GRPC: &str = "grpc";
@@ -73,6 +75,12 @@ pub fn serve(
     served
 }
 
+/// Threads that speak protocols on this machine.
+#[must_use]
+pub fn protocol_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(PROTOCOL_THREADS)
+}
+
 /// Frees all sessions. A run that was cut off may hang in native code that nothing can interrupt: it is not waited for.
 fn free_models(core: Arc<Core>) {
     let (done, ended) = std::sync::mpsc::channel();
@@ -85,12 +93,6 @@ fn free_models(core: Arc<Core>) {
         Ok(_) => {}
         Err(error) => warn!(%error, "no thread to free the models; the process ends with them"),
     }
-}
-
-/// Threads that speak protocols on this machine.
-#[must_use]
-pub fn protocol_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(PROTOCOL_THREADS)
 }
 
 /// Without a supervisor: judges what an earlier life of the server left behind, before anything is loaded.
@@ -109,7 +111,8 @@ fn watch_repository(settings: &ServerSettings, core: &Core) -> Watcher {
     watcher
 }
 
-fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<Core, ServeError> {
+/// Starts runtimes and registry; models load in the background.
+pub(crate) fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<Core, ServeError> {
     let failed = |what| move |error: &dyn std::fmt::Display| ServeError::new(what, error);
     let runtimes = runtimes::find(settings).map_err(|error| failed("runtimes")(&error))?;
     let running = state.running_table().map_err(|error| failed("state directory")(&error))?;
@@ -159,6 +162,19 @@ async fn run(
         let in_flight = Arc::clone(&in_flight);
         servers
             .spawn(async move { grpc::listen::serve(core, listener, &settings, in_flight, stopped(stopping)).await });
+    }
+    if let Some(listener) = listeners.take(HTTP) {
+        announce("HTTP", &listener);
+        let (core, settings, stopping) = (Arc::clone(&core), settings.clone(), stopping.clone());
+        let in_flight = Arc::clone(&in_flight);
+        servers
+            .spawn(async move { http::listen::serve(core, listener, &settings, in_flight, stopped(stopping)).await });
+    }
+    if let Some(listener) = listeners.take(METRICS) {
+        announce("metrics", &listener);
+        let metrics = Metrics::new(Arc::clone(&core), Arc::clone(&in_flight));
+        let stopping = stopping.clone();
+        servers.spawn(async move { http::listen::serve_metrics(metrics, listener, stopped(stopping)).await });
     }
     let mut ready = std::pin::pin!(tell_when_ready(&core, link, begun));
     let mut signal = std::pin::pin!(terminate());

@@ -11,7 +11,7 @@ use tonic::metadata::MetadataMap;
 
 use crate::error::InferError;
 use crate::protocol::parameters::{
-    OutputOption, Parameter, ResponseOptions, apply, apply_headers, output_option, region,
+    OutputOption, Parameter, ResponseOptions, apply, apply_headers, output_option, parse_version, region,
 };
 use crate::protocol::shared_memory::SharedMemory;
 use crate::request::{InferRequest, InputTensor, Origin};
@@ -57,22 +57,6 @@ pub fn decode(
     request.outputs = outputs.iter().map(|output| output.name.clone()).collect();
     request.inputs = inputs(&request.model, message.inputs, message.raw_input_contents, memory)?;
     Ok(Decoded { request, outputs, options })
-}
-
-/// A version as text: empty lets the server choose.
-///
-/// # Errors
-/// Not a positive integer.
-pub fn parse_version(text: &str) -> Result<Option<u64>, InferError> {
-    match text {
-        "" | "-1" => Ok(None),
-        text => text.parse().ok().filter(|&number| number > 0).map(Some).ok_or_else(|| {
-            InferError::invalid(format!(
-                "failed to get model version from specified version string '{text}': versions are integers from 1; leave it \
-                 empty for the newest"
-            ))
-        }),
-    }
 }
 
 /// Parameters of a message in the core's terms.
@@ -283,11 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_datatypes_and_versions_are_named() {
+    fn unknown_datatypes_are_named() {
         assert!(decode_one(tensor("FLOAT", None), &[b""]).unwrap_err().message().contains("'FLOAT'"));
-        assert_eq!(parse_version("3").unwrap(), Some(3));
-        assert_eq!(parse_version("").unwrap(), None);
-        assert!(parse_version("two").unwrap_err().message().contains("'two'"));
-        assert!(parse_version("0").is_err());
     }
 }

@@ -8,9 +8,9 @@ use takt_proto::inference::{InferParameter, ModelInferResponse};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 use super::decode::Decoded;
-use crate::error::{ErrorKind, InferError};
+use crate::error::InferError;
 use crate::infer::InferResponse;
-use crate::protocol::respond::{Delivered, deliver};
+use crate::protocol::respond::{Delivered, decision, deliver, identity, provenance};
 use crate::protocol::shared_memory::SharedMemory;
 use crate::registry::version::ServedVersion;
 
@@ -49,10 +49,7 @@ pub fn encode(
     }
     let mut parameters = HashMap::new();
     if decoded.options.decision {
-        let json = serde_json::to_string(response.judgements.as_ref().map_err(Clone::clone)?).map_err(|error| {
-            InferError::new(ErrorKind::Internal, format!("verdicts can't be written as JSON: {error}"))
-        })?;
-        parameters.insert("takt_decision".to_owned(), parameter(ParameterChoice::StringParam(json)));
+        parameters.insert("takt_decision".to_owned(), parameter(ParameterChoice::StringParam(decision(response)?)));
     }
     Ok(ModelInferResponse {
         model_name: response.version.id.model.to_string(),
@@ -66,20 +63,19 @@ pub fn encode(
 
 /// Says in metadata which prediction this is and who answered.
 pub fn describe(metadata: &mut MetadataMap, response: &InferResponse) {
-    insert(metadata, "x-takt-prediction-id", response.prediction.to_string());
-    insert(metadata, "x-takt-route", "stable".to_owned());
-    describe_version(metadata, &response.version);
+    insert(metadata, provenance(response));
 }
 
 /// Says in metadata which version this is and what runs it.
 pub fn describe_version(metadata: &mut MetadataMap, version: &ServedVersion) {
-    insert(metadata, "x-takt-version-digest", version.id.digest.to_string());
-    insert(metadata, "x-takt-provider", version.placement.provider.clone());
+    insert(metadata, identity(version));
 }
 
-fn insert(metadata: &mut MetadataMap, key: &'static str, value: String) {
-    if let Ok(value) = AsciiMetadataValue::try_from(value) {
-        metadata.insert(key, value);
+fn insert(metadata: &mut MetadataMap, entries: impl IntoIterator<Item = (&'static str, String)>) {
+    for (key, value) in entries {
+        if let Ok(value) = AsciiMetadataValue::try_from(value) {
+            metadata.insert(key, value);
+        }
     }
 }
 

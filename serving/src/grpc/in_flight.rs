@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -16,53 +15,9 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 use tower::{Layer, Service};
 
-use super::connections::ConnectionInfo;
 use super::deadline::Deadline;
-
-/// Bytes in flight of the whole server and their limit.
-#[derive(Debug)]
-pub struct InFlightBytes {
-    used: AtomicUsize,
-    limit: usize,
-}
-
-impl InFlightBytes {
-    /// Nothing in flight.
-    #[must_use]
-    pub fn new(limit: usize) -> Self {
-        Self { used: AtomicUsize::new(0), limit }
-    }
-
-    /// Bytes in flight now.
-    #[must_use]
-    pub fn used(&self) -> usize {
-        self.used.load(Relaxed)
-    }
-
-    /// Reserves `bytes`; `Err` gives what is in flight when they do not fit.
-    ///
-    /// # Errors
-    /// The limit would be passed.
-    pub fn acquire(&self, bytes: usize) -> Result<(), usize> {
-        let add = |used: usize| used.checked_add(bytes).filter(|&total| total <= self.limit);
-        self.used.fetch_update(Relaxed, Relaxed, add).map(|_| ())
-    }
-
-    /// Gives `bytes` back.
-    pub fn release(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Relaxed);
-    }
-
-    /// Why a message of that size is refused.
-    #[must_use]
-    pub fn refusal(&self, bytes: usize, used: usize) -> String {
-        format!(
-            "a request of {bytes} bytes does not fit: {used} of at most {} bytes are in flight; send fewer at a time, or \
-             raise max_in_flight_bytes",
-            self.limit
-        )
-    }
-}
+use crate::protocol::connections::ConnectionInfo;
+use crate::protocol::in_flight::InFlightBytes;
 
 /// Bytes of one call, message by message; given back at the latest when the call is over.
 #[derive(Debug)]

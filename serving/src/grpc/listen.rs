@@ -6,12 +6,14 @@ use std::sync::Arc;
 use takt_proto::DESCRIPTOR_SET;
 use takt_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use tonic::transport::Server;
+use tonic::transport::server::Connected;
 use tonic_health::server::HealthReporter;
 
 use super::InferenceService;
-use super::connections::Connections;
-use super::in_flight::{InFlightBytes, InFlightLayer};
+use super::in_flight::InFlightLayer;
 use crate::core::Core;
+use crate::protocol::connections::{Connection, ConnectionInfo, Connections};
+use crate::protocol::in_flight::InFlightBytes;
 use crate::settings::ServerSettings;
 
 /// Bytes a client may send ahead per stream and per connection: an uncompressed 1080p frame, and several of them.
@@ -61,6 +63,14 @@ pub async fn serve(
         .await;
     reporter.abort();
     Ok(result?)
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ConnectionInfo;
+
+    fn connect_info(&self) -> ConnectionInfo {
+        self.info()
+    }
 }
 
 /// Keeps `grpc.health.v1.Health` equal to the server's readiness.

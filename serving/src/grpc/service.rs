@@ -11,14 +11,16 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::deadline::Deadline;
-use super::decode::{decode, parse_version};
+use super::decode::decode;
 use super::encode::{describe, describe_version, encode, parameter};
 use super::in_flight::CallBytes;
+use super::shared_memory;
 use super::status::status;
-use super::{model, shared_memory, statistics};
 use crate::core::Core;
 use crate::error::{ErrorKind, InferError};
 use crate::infer::{InferResponse, infer};
+use crate::protocol::parameters::parse_version;
+use crate::protocol::{model, statistics};
 
 /// Answers the protocol's RPCs from the server's core.
 pub struct InferenceService {
@@ -129,7 +131,7 @@ impl GrpcInferenceService for InferenceService {
     ) -> Answer<RepositoryModelLoadResponse> {
         let request = request.into_inner();
         check_repository(&request.repository_name)?;
-        model::check_load_parameters(&request.model_name, &request.parameters)?;
+        model::check_load_parameters(&request.model_name, request.parameters.keys().map(String::as_str))?;
         self.core.load_model(&request.model_name).await?;
         Ok(Response::new(RepositoryModelLoadResponse {}))
     }

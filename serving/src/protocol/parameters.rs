@@ -61,6 +61,22 @@ impl OutputOption {
     }
 }
 
+/// A version as text: empty lets the server choose.
+///
+/// # Errors
+/// Not a positive integer.
+pub fn parse_version(text: &str) -> Result<Option<u64>, InferError> {
+    match text {
+        "" | "-1" => Ok(None),
+        text => text.parse().ok().filter(|&number| number > 0).map(Some).ok_or_else(|| {
+            InferError::invalid(format!(
+                "failed to get model version from specified version string '{text}': versions are integers from 1; leave it \
+                 empty for the newest"
+            ))
+        }),
+    }
+}
+
 /// Applies the request's own parameters.
 ///
 /// # Errors
@@ -217,6 +233,14 @@ mod tests {
         let mut request = request();
         apply(&mut request, [("priority", Parameter::Uint(2)), ("timeout", Parameter::Int(1500))]).unwrap();
         assert_eq!((request.priority, request.timeout), (2, Some(Duration::from_micros(1500))));
+    }
+
+    #[test]
+    fn versions_are_positive_integers_or_left_open() {
+        assert_eq!(parse_version("3").unwrap(), Some(3));
+        assert_eq!(parse_version("").unwrap(), None);
+        assert!(parse_version("two").unwrap_err().message().contains("'two'"));
+        assert!(parse_version("0").is_err());
     }
 
     #[test]

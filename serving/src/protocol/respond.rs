@@ -1,10 +1,11 @@
 //! From a finished inference to the outputs that a client asked for: the tensor, its top classes, or shared memory.
 
-use crate::error::InferError;
+use crate::error::{ErrorKind, InferError};
 use crate::infer::InferResponse;
 use crate::infer::classify::top_k;
 use crate::protocol::parameters::{OutputOption, RegionSlice};
 use crate::protocol::shared_memory::SharedMemory;
+use crate::registry::version::ServedVersion;
 use crate::request::NamedTensor;
 
 /// Where an output's elements went.
@@ -36,4 +37,25 @@ pub fn deliver(
     memory.write(region, &output.data, &output.name)?;
     let written = RegionSlice { len: output.data.len(), ..region.clone() };
     Ok(Delivered::Shared(NamedTensor { data: bytes::Bytes::new(), ..output }, written))
+}
+
+/// Which prediction an answer is and who gave it: metadata keys or header names with their values.
+pub fn provenance(response: &InferResponse) -> impl Iterator<Item = (&'static str, String)> {
+    let own = [("x-takt-prediction-id", response.prediction.to_string()), ("x-takt-route", "stable".to_owned())];
+    own.into_iter().chain(identity(&response.version))
+}
+
+/// Which version this is and what runs it, in the same form.
+#[must_use]
+pub fn identity(version: &ServedVersion) -> [(&'static str, String); 2] {
+    [("x-takt-version-digest", version.id.digest.clone()), ("x-takt-provider", version.placement.provider.clone())]
+}
+
+/// The verdicts as JSON, for the answer's parameter `takt_decision`.
+///
+/// # Errors
+/// The version gave none.
+pub fn decision(response: &InferResponse) -> Result<String, InferError> {
+    serde_json::to_string(response.judgements.as_ref().map_err(Clone::clone)?)
+        .map_err(|error| InferError::new(ErrorKind::Internal, format!("verdicts can't be written as JSON: {error}")))
 }

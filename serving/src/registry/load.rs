@@ -42,6 +42,20 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage, for declaring metric labels.
+    pub const ALL: [Self; 10] = [
+        Self::Config,
+        Self::Digest,
+        Self::Quarantine,
+        Self::Intent,
+        Self::Variant,
+        Self::Session,
+        Self::Signature,
+        Self::Golden,
+        Self::Warmup,
+        Self::Threads,
+    ];
+
     /// Stable label.
     #[must_use]
     pub const fn label(self) -> &'static str {

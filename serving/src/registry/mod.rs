@@ -2,6 +2,7 @@
 //! what requests see ([`table`]).
 
 pub mod admission;
+pub mod counts;
 pub mod desired;
 pub mod golden;
 pub mod image_input;

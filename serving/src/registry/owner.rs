@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use super::counts::LoadCounts;
 use super::desired::{Command, Situation, Standing, Unasked, desired};
 use super::index::{IndexEntry, VersionState};
 use super::load::{LoadFailure, Loader, Stage};
@@ -60,6 +61,7 @@ pub struct Registry {
     table: Arc<ServedTable>,
     index: Arc<Mutex<Vec<IndexEntry>>>,
     settled: Arc<AtomicBool>,
+    counts: Arc<LoadCounts>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -84,6 +86,7 @@ impl Registry {
         let table = Arc::new(ServedTable::new());
         let index = Arc::new(Mutex::default());
         let settled = Arc::new(AtomicBool::new(false));
+        let counts = Arc::new(LoadCounts::default());
         let commands = settings.wanted.iter().map(|model| (model.clone(), Command::Load)).collect();
         let owner = Owner {
             settings,
@@ -97,6 +100,7 @@ impl Registry {
             table: Arc::clone(&table),
             index: Arc::clone(&index),
             settled: Arc::clone(&settled),
+            counts: Arc::clone(&counts),
         };
         let to_owner = messages.clone();
         let loader = std::thread::Builder::new().name("takt-load".into()).spawn(move || {
@@ -109,7 +113,7 @@ impl Registry {
         })?;
         let owner = std::thread::Builder::new().name("takt-registry".into()).spawn(move || owner.run(&inbox))?;
         let threads = Mutex::new(vec![owner, loader]);
-        let registry = Self { messages, table, index, settled, threads };
+        let registry = Self { messages, table, index, settled, counts, threads };
         registry.rescan();
         Ok(registry)
     }
@@ -137,6 +141,12 @@ impl Registry {
     #[must_use]
     pub fn has_settled(&self) -> bool {
         self.settled.load(Relaxed)
+    }
+
+    /// Loads since the start.
+    #[must_use]
+    pub fn counts(&self) -> &LoadCounts {
+        &self.counts
     }
 
     /// Every model and version with its state.
@@ -205,6 +215,7 @@ struct Owner {
     table: Arc<ServedTable>,
     index: Arc<Mutex<Vec<IndexEntry>>>,
     settled: Arc<AtomicBool>,
+    counts: Arc<LoadCounts>,
 }
 
 impl Owner {
@@ -293,6 +304,7 @@ impl Owner {
     fn loaded(&mut self, outcome: LoadOutcome) {
         self.loading = None;
         let LoadOutcome { model, found, result } = outcome;
+        self.counts.count(result.as_ref().err().map(|failure| failure.stage));
         let Some(state) = self.models.get_mut(&model) else {
             if let Ok(version) = result {
                 drain(&mut self.drains, &model, Arc::new(version));

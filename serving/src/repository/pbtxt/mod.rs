@@ -16,10 +16,9 @@ mod unsupported;
 
 use std::fs;
 use std::path::Path;
-use std::sync::LazyLock;
 
 use miette::Diagnostic as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage as _};
+use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage as _};
 use takt_proto::inference;
 
 use self::colons::Completed;
@@ -27,15 +26,13 @@ use self::map::Reading;
 use self::tokens::Tokens;
 use super::config::ModelConfig;
 use super::fault::{ConfigFault, ConfigFaults, Position, closest};
+use crate::protocol::descriptors::descriptor;
 
 /// File name in the model's folder.
 pub const FILE: &str = "config.pbtxt";
 
-/// The message that the file holds. `None` cannot be: the descriptors are made by the build and tested.
-static MODEL_CONFIG: LazyLock<Option<MessageDescriptor>> = LazyLock::new(|| {
-    let pool = DescriptorPool::decode(takt_proto::DESCRIPTOR_SET).ok()?;
-    pool.get_message_by_name("inference.ModelConfig")
-});
+/// The message that the file holds.
+const MESSAGE: &str = "inference.ModelConfig";
 
 /// Reads the `config.pbtxt` in the folder of the model `name`.
 ///
@@ -62,9 +59,9 @@ pub fn parse(name: &str, file: &Path, text: &str) -> Result<ModelConfig, ConfigF
 }
 
 fn message(file: &Path, text: &str) -> Result<DynamicMessage, ConfigFaults> {
-    let descriptor = MODEL_CONFIG.clone().ok_or_else(|| unreadable(file, "no descriptor for it".to_owned()))?;
+    let model_config = descriptor(MESSAGE).ok_or_else(|| unreadable(file, "no descriptor for it".to_owned()))?;
     let completed = Completed::new(text);
-    DynamicMessage::parse_text_format(descriptor, &completed.text).map_err(|error| {
+    DynamicMessage::parse_text_format(model_config, &completed.text).map_err(|error| {
         let label = error.labels().and_then(|mut labels| labels.next());
         let offset = label.map_or(text.len(), |label| completed.original(label.offset()));
         ConfigFault {
@@ -83,8 +80,8 @@ fn message(file: &Path, text: &str) -> Result<DynamicMessage, ConfigFaults> {
 /// What the word at `offset` was most likely meant to be, if it is the name of no field.
 fn fix(text: &str, offset: usize) -> String {
     let word = text.get(offset..).and_then(|rest| Tokens::of(rest).next()).map_or("", |(_, word)| word);
-    let pool = MODEL_CONFIG.as_ref().map(MessageDescriptor::parent_pool);
-    let messages = pool.into_iter().flat_map(DescriptorPool::all_messages);
+    let pool = descriptor(MESSAGE).map(|message| message.parent_pool().clone());
+    let messages = pool.iter().flat_map(DescriptorPool::all_messages);
     let names: Vec<String> = messages
         .flat_map(|message| message.fields().map(|field| field.name().to_owned()).collect::<Vec<_>>())
         .collect();

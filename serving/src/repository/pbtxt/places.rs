@@ -114,7 +114,7 @@ dynamic_batching { default_queue_policy { max_queue_size: 3 } }
 parameters: { key: "k", value: { string_value: "v" } }
 max_batch_size: 8;
 "#;
-        let descriptor = super::super::MODEL_CONFIG.clone().unwrap();
+        let descriptor = crate::protocol::descriptors::descriptor(super::super::MESSAGE).unwrap();
         let places = places(text, &descriptor);
         let line = |path: &str| places.get(path).map(|position| position.line);
         assert_eq!(line("name"), Some(2));

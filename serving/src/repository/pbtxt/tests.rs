@@ -76,6 +76,7 @@ fn a_usual_file_is_understood_without_a_warning() {
     assert_eq!(config.warnings, []);
     assert_eq!((config.max_batch, config.joining), (MaxBatch::Fixed(16), Joining::Dynamic));
     let batch = BatchConfig {
+        joining: Joining::Dynamic,
         max_batch_size: 16,
         preferred_sizes: vec![4, 8],
         allowed_sizes: Vec::new(),

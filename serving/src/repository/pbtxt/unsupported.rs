@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn every_listed_field_exists() {
-        let descriptor = super::super::MODEL_CONFIG.clone().unwrap();
+        let descriptor = crate::protocol::descriptors::descriptor(super::super::MESSAGE).unwrap();
         for name in ACTED_ON.iter().chain(NOTES.iter().map(|(name, _)| name)) {
             assert!(exists(&descriptor, name), "{name}");
         }

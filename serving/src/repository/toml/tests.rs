@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
+use crate::batch::config::Joining;
 use crate::batch::config::{BatchConfig, TimeoutAction};
 use crate::repository::config::Limits;
 
@@ -114,6 +115,7 @@ fn every_setting_arrives() {
     assert_eq!((config.on_new_version, config.warmup), (OnNewVersion::Ignore, Warmup::Off));
     assert_eq!(config.labels_of("anything"), ["good", "scratch"]);
     let batch = BatchConfig {
+        joining: Joining::Dynamic,
         max_batch_size: 16,
         preferred_sizes: vec![4, 8],
         allowed_sizes: vec![1, 4, 8, 16],

@@ -9,7 +9,8 @@ use crate::registry::version::ServedVersion;
 use crate::telemetry::stats::Tally;
 
 /// Everything that the protocol asks of one version.
-pub(super) fn statistics(version: &ServedVersion) -> ModelStatistics {
+#[must_use]
+pub fn statistics(version: &ServedVersion) -> ModelStatistics {
     let stats = &version.stats;
     let batch_stats = stats
         .batches()

@@ -1,11 +1,9 @@
-//! Models as protobuf: metadata, configuration, the repository index.
-
-use std::collections::HashMap;
+//! Models as messages: metadata, configuration, the repository index.
 
 use takt_artifact::TensorSpec;
 use takt_proto::inference::model_metadata_response::TensorMetadata;
 use takt_proto::inference::repository_index_response::ModelIndex;
-use takt_proto::inference::{ModelConfig, ModelMetadataResponse, ModelRepositoryParameter, RepositoryIndexResponse};
+use takt_proto::inference::{ModelConfig, ModelMetadataResponse, RepositoryIndexResponse};
 
 use crate::error::{ErrorKind, InferError};
 use crate::registry::index::IndexEntry;
@@ -13,7 +11,8 @@ use crate::registry::version::ServedVersion;
 use crate::repository::config::PLATFORM;
 
 /// Inputs and outputs of a version, and the versions beside it.
-pub(super) fn metadata(version: &ServedVersion, versions: &[u64]) -> ModelMetadataResponse {
+#[must_use]
+pub fn metadata(version: &ServedVersion, versions: &[u64]) -> ModelMetadataResponse {
     let tensors = |specs: &[TensorSpec]| {
         specs
             .iter()
@@ -34,12 +33,14 @@ pub(super) fn metadata(version: &ServedVersion, versions: &[u64]) -> ModelMetada
 }
 
 /// A version's configuration as Triton shows it.
-pub(super) fn config(version: &ServedVersion) -> ModelConfig {
+#[must_use]
+pub fn config(version: &ServedVersion) -> ModelConfig {
     crate::repository::to_proto::to_proto(&version.config, &version.signature)
 }
 
 /// The repository's models and versions with their states.
-pub(super) fn index(entries: Vec<IndexEntry>) -> RepositoryIndexResponse {
+#[must_use]
+pub fn index(entries: Vec<IndexEntry>) -> RepositoryIndexResponse {
     let models = entries
         .into_iter()
         .map(|entry| ModelIndex {
@@ -53,11 +54,11 @@ pub(super) fn index(entries: Vec<IndexEntry>) -> RepositoryIndexResponse {
 }
 
 /// Refuses what a load request may carry for Triton and this server does not take from the wire.
-pub(super) fn check_load_parameters(
-    model: &str,
-    parameters: &HashMap<String, ModelRepositoryParameter>,
-) -> Result<(), InferError> {
-    match parameters.keys().next() {
+///
+/// # Errors
+/// There is a parameter.
+pub fn check_load_parameters<'a>(model: &str, keys: impl IntoIterator<Item = &'a str>) -> Result<(), InferError> {
+    match keys.into_iter().next() {
         None => Ok(()),
         Some(key) => Err(InferError::new(
             ErrorKind::Unimplemented,

@@ -1,4 +1,4 @@
-//! Accepted gRPC connections, counted. One above the limit is still answered, with a refusal that says why; far above it
+//! Accepted connections, counted per listener. One above the limit is still answered, with a refusal that says why; far above it
 //! connections are closed at once.
 
 use std::io;
@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tonic::transport::server::Connected;
 
 /// What the service knows of the connection a request came by.
 #[derive(Debug, Clone)]
@@ -100,10 +99,10 @@ pub struct Connection {
     _guard: OpenGuard,
 }
 
-impl Connected for Connection {
-    type ConnectInfo = ConnectionInfo;
-
-    fn connect_info(&self) -> ConnectionInfo {
+impl Connection {
+    /// How many there are beside it.
+    #[must_use]
+    pub fn info(&self) -> ConnectionInfo {
         self.info.clone()
     }
 }
