@@ -247,6 +247,7 @@ mod tests {
         fill(request, json, &HeaderMap::new(), Bytes::copy_from_slice(binary), &SharedMemory::new())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers write the value in place")]
     fn input(more: Value) -> Value {
         let mut input = json!({"name": "x", "datatype": "INT8", "shape": [1, 2]});
         input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
