@@ -491,14 +491,15 @@ impl Owner {
 
     fn shutdown(mut self) {
         self.record_good(Duration::ZERO);
+        // First, for the process may be ended before all have drained.
+        if let Err(error) = self.journal.abandon_intents() {
+            warn!(%error, "a load in progress could not be called off; it will count as crashed");
+        }
         let versions: Vec<_> = self.models.values().flat_map(|state| state.loaded.values()).collect();
         versions.iter().for_each(|loaded| loaded.version.batcher.drain());
         versions.iter().for_each(|loaded| loaded.version.drain());
         for (_, _, thread) in self.drains {
             let _ = thread.join();
-        }
-        if let Err(error) = self.journal.abandon_intents() {
-            warn!(%error, "a load in progress could not be called off; it will count as crashed");
         }
     }
 }
