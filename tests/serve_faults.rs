@@ -229,6 +229,7 @@ async fn a_worker_killed_in_the_middle_of_a_load_comes_back_with_the_good_versio
     let server = workspace.server().fault("m/2=slow@load:600000ms").listening().await;
     let mut client = server.client();
     index_shows(&mut client, "m", 2, |line| line.state == "LOADING").await;
+    workspace.load_is_recorded().await;
     assert_eq!(version_of(&mut client, "m").await.unwrap(), 1, "the good version came first");
     assert!(!is_ready(&mut client).await, "a load goes on");
     server.kill_worker();
@@ -244,6 +245,7 @@ async fn a_server_killed_in_the_middle_of_a_load_comes_back_with_the_good_versio
     let workspace = one_good_and_one_new_version().await;
     let mut server = workspace.server().fault("m/2=slow@load:600000ms").listening().await;
     index_shows(&mut server.client(), "m", 2, |line| line.state == "LOADING").await;
+    workspace.load_is_recorded().await;
     server.kill_all();
 
     let server = workspace.server().ready().await;
@@ -258,6 +260,7 @@ async fn a_server_killed_in_the_middle_of_its_very_first_load_tries_again() {
     workspace.add_unwarmed("m", 1, "classifier");
     let mut server = workspace.server().fault("m/1=slow@load:600000ms").listening().await;
     index_shows(&mut server.client(), "m", 1, |line| line.state == "LOADING").await;
+    workspace.load_is_recorded().await;
     server.kill_all();
 
     let server = workspace.server().ready().await;

@@ -44,6 +44,16 @@ impl Workspace {
         self.root.path().join(within)
     }
 
+    /// Waits until the journal says that a load has begun: the index says so some milliseconds before.
+    pub async fn load_is_recorded(&self) {
+        let journal = self.path("state/journal.json");
+        let begun = Instant::now();
+        while !fs::read_to_string(&journal).is_ok_and(|text| text.contains("\"kind\": \"load\"")) {
+            assert!(begun.elapsed() < SOON, "waited {SOON:?} in vain for a load in {}", journal.display());
+            tokio::time::sleep(STEP).await;
+        }
+    }
+
     pub fn repository(&self) -> PathBuf {
         self.path("repository")
     }

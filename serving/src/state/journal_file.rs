@@ -10,6 +10,8 @@ use super::{StateError, UnixMillis};
 
 const NEWEST: &str = "journal.json";
 const PREVIOUS: &str = "journal.previous.json";
+/// Name under which the previous journal is prepared.
+const PREVIOUS_LINK: &str = "journal.previous.link";
 const CORRUPT_PREFIX: &str = "journal.corrupt-";
 /// Unreadable journals kept for people.
 const KEEP_CORRUPT: usize = 4;
@@ -50,13 +52,21 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), StateE
 pub(super) fn store(dir: &Path, ledger: &Ledger) -> Result<(), StateError> {
     let bytes = serde_json::to_vec_pretty(ledger)
         .map_err(|error| StateError::io("encode", &dir.join(NEWEST))(io::Error::other(error)))?;
-    let newest = dir.join(NEWEST);
-    match fs::rename(&newest, dir.join(PREVIOUS)) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(StateError::io("set aside", &newest)(source)),
-    }
+    keep_previous(dir)?;
     replace(dir, NEWEST, &bytes)
+}
+
+/// Makes the newest journal the previous one too. By a second link, so that at no moment there is no newest; where the
+/// file system has no links, by a rename, and then the previous one stands in for it until the new one is written.
+fn keep_previous(dir: &Path) -> Result<(), StateError> {
+    let (newest, previous, link) = (dir.join(NEWEST), dir.join(PREVIOUS), dir.join(PREVIOUS_LINK));
+    let _ = fs::remove_file(&link);
+    let kept = match fs::hard_link(&newest, &link) {
+        Ok(()) => fs::rename(&link, &previous),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(_) => fs::rename(&newest, &previous),
+    };
+    kept.map_err(StateError::io("set aside", &newest))
 }
 
 /// Reads the journal. A file that cannot be understood is moved aside and logged; one that the system will not hand over
