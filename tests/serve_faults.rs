@@ -287,3 +287,18 @@ async fn without_a_supervisor_a_death_is_judged_at_the_next_start() {
     assert_quarantined(&server, 2).await;
     server.signal(Signal::TERM);
 }
+
+#[tokio::test]
+async fn a_new_server_waits_for_the_worker_of_a_killed_supervisor_to_drain() {
+    let workspace = Workspace::new();
+    workspace.add_unwarmed("m", 1, "classifier");
+    let mut server = workspace.server().fault("m/1=slow@run:1:1500ms").ready().await;
+    let mut client = server.client();
+    let asked = tokio::spawn(async move { version_of(&mut client, "m").await });
+    support::eventually("the slow run begins", || (server.times_logged("injected fault") > 0).then_some(())).await;
+    server.kill_supervisor();
+    let next = workspace.server().ready().await;
+    assert_eq!(asked.await.unwrap().expect("the orphan drains"), 1);
+    assert_eq!(next.times_logged("waiting for the worker of an earlier server"), 1);
+    assert_eq!(version_of(&mut next.client(), "m").await.unwrap(), 1);
+}

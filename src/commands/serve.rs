@@ -3,17 +3,20 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use takt_serving::server::{self, GRPC, HTTP, METRICS};
 use takt_serving::settings::{ControlMode, RawSettings, RuntimeChoice, ServerSettings};
-use takt_serving::state::{Access, StateDir};
+use takt_serving::state::{Access, StateDir, StateError};
 use takt_serving::supervise::{self, Inherited, Listeners, SupervisorSpec};
 use tracing_subscriber::EnvFilter;
 
 /// How much longer than the exit timeout the supervisor waits before it kills its worker.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How often a state directory that is still in use is tried again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Serve the models of a repository over gRPC and HTTP.
 #[derive(Debug, Args)]
@@ -112,7 +115,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         server::serve(&settings, listeners, &state, Some(&link))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let state = StateDir::open(&settings.state_dir, Access::Owner)?;
+    let state = own_state_dir(&settings)?;
     let listeners = Listeners::bind([(GRPC, settings.grpc), (HTTP, settings.http), (METRICS, settings.metrics)])?;
     if no_supervisor {
         server::settle_previous_life(&state)?;
@@ -133,6 +136,24 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         observe: Box::new(|_| ()),
     })?;
     Ok(ExitCode::from(ended.exit_code()))
+}
+
+/// Takes over the state directory. Where a supervisor was killed, its worker holds it until it has drained; whatever
+/// restarts servers starts the next one before that, and should not have to try twice.
+fn own_state_dir(settings: &ServerSettings) -> Result<StateDir, StateError> {
+    let deadline = Instant::now() + settings.exit_timeout + GRACE;
+    let mut told = false;
+    loop {
+        match StateDir::open(&settings.state_dir, Access::Owner) {
+            Err(error @ StateError::WorkerAlive { .. }) if Instant::now() < deadline => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "waiting for the worker of an earlier server to end");
+                }
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 fn settings(args: ServeArgs) -> anyhow::Result<ServerSettings> {

@@ -154,7 +154,9 @@ impl Launch<'_> {
 
     /// Starts it and waits until it listens.
     pub async fn listening(self) -> Server {
-        let log_path = self.workspace.path("server.log");
+        // One each: an orphan of the last server may still write to its own.
+        let log_path = (1..).map(|life| self.workspace.path(&format!("server-{life}.log"))).find(|path| !path.exists());
+        let log_path = log_path.unwrap();
         let settings = self.workspace.path("takt.toml");
         fs::write(&settings, &self.settings).unwrap();
         let log = File::create(&log_path).unwrap();
@@ -261,6 +263,13 @@ impl Server {
         kill_process(self.worker().expect("a worker runs"), Signal::KILL).unwrap();
     }
 
+    /// Kills the supervisor alone.
+    pub fn kill_supervisor(&mut self) {
+        self.gone.extend(children_of(self.pid()));
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Kills supervisor and worker at the same moment, as a power cut does.
     pub fn kill_all(&mut self) {
         let workers = children_of(self.pid());
@@ -272,11 +281,6 @@ impl Server {
             let _ = kill_process(pid, Signal::KILL);
         }
         self.child.wait().unwrap();
-        // The lock on the state directory goes with the last of them.
-        let begun = Instant::now();
-        while workers.iter().any(|&pid| is_alive(pid)) && begun.elapsed() < Duration::from_secs(5) {
-            std::thread::sleep(STEP);
-        }
     }
 
     /// Waits for it to end by itself.
@@ -313,12 +317,6 @@ impl Drop for Server {
             eprintln!("---- log of the server ----\n{}---- end of log ----", self.log());
         }
     }
-}
-
-fn is_alive(pid: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    let state = stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next());
-    state.is_some_and(|state| state != 'Z')
 }
 
 fn children_of(parent: Pid) -> Vec<Pid> {
