@@ -359,7 +359,8 @@ impl Owner {
                         state.loaded.keys().copied().filter(|number| !wanted.contains(number)).collect();
                     let dropped: Vec<Loaded> =
                         unwanted.iter().filter_map(|number| state.loaded.remove(number)).collect();
-                    if !dropped.is_empty() {
+                    // Whoever asked for the change must see it when told that it is done.
+                    if !dropped.is_empty() || self.waiters.contains_key(&name) {
                         self.publish();
                     }
                     for loaded in dropped {
