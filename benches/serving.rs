@@ -5,14 +5,16 @@
 //! TAKT_ORT=.../libonnxruntime.so cargo bench --bench serving -- target/bench-models
 //! ```
 //!
-//! Prints, per round and as medians: images per CPU-second and per second in process (at the batch size that the server
-//! reached) and through gRPC with 16 clients, and the latency of one client beside that of the call in process.
+//! Prints the latency of one client beside that of the call in process, with the stages as the server counts them; then, turn
+//! by turn and as medians, images per CPU-second and per second through gRPC with 16 clients and in process at the batch size
+//! that the server reached.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::error::Error;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,7 +24,7 @@ use takt_backend::ort::{OrtBackend, RuntimeOptions};
 use takt_backend::{Backend, InputView, LoadRequest, Session};
 use takt_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use takt_proto::inference::model_infer_request::InferInputTensor;
-use takt_proto::inference::{ModelInferRequest, ModelStatisticsRequest, ServerReadyRequest};
+use takt_proto::inference::{ModelInferRequest, ModelStatisticsRequest, ServerLiveRequest, ServerReadyRequest};
 use tonic::transport::{Channel, Endpoint};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -30,9 +32,10 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const MODEL: &str = "resnet18-64";
 const SIDE: usize = 64;
 const CLIENTS: usize = 16;
-const ROUNDS: usize = 3;
-const SPAN: Duration = Duration::from_secs(5);
-const SINGLE_RUNS: usize = 400;
+/// Both sides take turns this often, so that a neighbour on the machine disturbs both alike.
+const TURNS: usize = 12;
+const SPAN: Duration = Duration::from_secs(1);
+const SINGLE_RUNS: usize = 600;
 
 fn main() -> Outcome<()> {
     let models = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
@@ -51,37 +54,43 @@ fn main() -> Outcome<()> {
     };
     let mut session = backend.load(&request)?;
     let server = Server::start(&models)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    // One thread: a client that adds as little as it can.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     println!("{MODEL}, ONNX Runtime {}, {} cores", backend.version(), std::thread::available_parallelism()?);
 
-    let (mut cpu_ratios, mut wall_ratios, mut added) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 1..=ROUNDS {
-        let direct = single_in_process(session.as_mut())?;
-        let single = runtime.block_on(single_client(&server))?;
+    let single = runtime.block_on(single(&server, session.as_mut()))?;
+    println!("one client, {SINGLE_RUNS} requests in turn with calls in process:");
+    println!("  in process      p50 {:>6.0} us  mean {:>6.0} us", single.inside.p50, single.inside.mean);
+    println!("  through gRPC    p50 {:>6.0} us  mean {:>6.0} us", single.served.p50, single.served.mean);
+    for (stage, mean) in ["queue", "input", "infer", "output"].iter().zip(single.stages) {
+        println!("    {stage:<12}               mean {mean:>6.0} us");
+    }
+    println!("  an empty call   p50 {:>6.0} us  mean {:>6.0} us", single.empty.p50, single.empty.mean);
+    println!(
+        "  waking a thread p50 {:>6.0} us  mean {:>6.0} us (a byte to a sleeping thread and back)",
+        single.wake.p50, single.wake.mean
+    );
+    let rest = single.served.mean - single.stages.iter().sum::<f64>();
+    println!("    protocol, wake-ups, client mean {rest:>6.0} us");
+    println!("  added at p50: {:.0} us (goal 150)", single.served.p50 - single.inside.p50);
+
+    let (mut cpu_ratios, mut wall_ratios) = (Vec::new(), Vec::new());
+    for turn in 1..=TURNS {
         let served = runtime.block_on(many_clients(&server))?;
         let inside = in_process(session.as_mut(), served.batch.round().max(1.0) as usize)?;
         println!(
-            "round {round}: 1 client p50 {:?} (in process {:?}, +{:?}); {CLIENTS} clients: batch {:.1}, \
-             {:.0} images/s, {:.0} per server CPU-second; in process: {:.0} images/s, {:.0} per CPU-second",
-            single,
-            direct,
-            single.saturating_sub(direct),
-            served.batch,
-            served.rate,
-            served.per_cpu,
-            inside.rate,
-            inside.per_cpu
+            "turn {turn:>2}: {CLIENTS} clients, batch {:.1}: {:.0} images/s, {:.0} per server CPU-second; in process: {:.0} \
+             images/s, {:.0} per CPU-second",
+            served.batch, served.rate, served.per_cpu, inside.rate, inside.per_cpu
         );
         cpu_ratios.push(served.per_cpu / inside.per_cpu);
         wall_ratios.push(served.rate / inside.rate);
-        added.push(single.saturating_sub(direct).as_secs_f64() * 1e6);
     }
-    println!("images per CPU-second, served / in process: {:.3} (goal 0.95)", median(&mut cpu_ratios));
+    println!("images per CPU-second, served / in process: {} (goal 0.95)", spread(&mut cpu_ratios));
     println!(
-        "images per second, served / in process, client on the same cores: {:.3} (goal 0.90)",
-        median(&mut wall_ratios)
+        "images per second, served / in process, client on the same cores: {} (goal 0.90)",
+        spread(&mut wall_ratios)
     );
-    println!("added to p50 for one client: {:.0} microseconds (goal 150)", median(&mut added));
     Ok(())
 }
 
@@ -107,31 +116,64 @@ fn in_process(session: &mut dyn Session, batch: usize) -> Outcome<Rate> {
     Ok(Rate { rate: images as f64 / wall, per_cpu: images as f64 / cpu, batch: batch as f64 })
 }
 
-fn single_in_process(session: &mut dyn Session) -> Outcome<Duration> {
+/// Latency in microseconds.
+struct Latency {
+    p50: f64,
+    mean: f64,
+}
+
+impl Latency {
+    fn of(mut times: Vec<f64>) -> Self {
+        let mean = times.iter().sum::<f64>() / times.len() as f64;
+        Self { p50: median(&mut times), mean }
+    }
+}
+
+struct Single {
+    inside: Latency,
+    served: Latency,
+    /// `ServerLive`: what the protocol and waking threads up cost without a tensor.
+    empty: Latency,
+    /// A byte to a thread that slept meanwhile, and back: the floor of any two hops between threads on this machine.
+    wake: Latency,
+    /// Mean microseconds in queue, input, infer and output, as the server counts them.
+    stages: [f64; 4],
+}
+
+async fn single(server: &Server, session: &mut dyn Session) -> Outcome<Single> {
+    let mut client = server.client().await?;
     let data = vec![0u64; 3 * SIDE * SIDE / 2];
     let shape = [1, 3, SIDE, SIDE];
     let view = InputView { datatype: takt_artifact::DataType::Fp32, shape: &shape, data: bytes(&data) };
-    let mut times = Vec::with_capacity(SINGLE_RUNS);
+    let (mut inside, mut served, mut empty, mut wake) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut near, mut far) = UnixStream::pair()?;
+    std::thread::spawn(move || {
+        let mut byte = [0];
+        while far.read_exact(&mut byte).and_then(|()| far.write_all(&byte)).is_ok() {}
+    });
+    let before = server.statistics().await?;
     for _ in 0..SINGLE_RUNS {
         let begun = Instant::now();
         session.run(&[view])?;
-        times.push(begun.elapsed());
-    }
-    times.sort_unstable();
-    Ok(times[SINGLE_RUNS / 2])
-}
-
-async fn single_client(server: &Server) -> Outcome<Duration> {
-    let mut client = server.client().await?;
-    let mut times = Vec::with_capacity(SINGLE_RUNS);
-    for _ in 0..SINGLE_RUNS {
+        inside.push(begun.elapsed().as_secs_f64() * 1e6);
         let request = infer_request();
         let begun = Instant::now();
         client.model_infer(request).await?;
-        times.push(begun.elapsed());
+        served.push(begun.elapsed().as_secs_f64() * 1e6);
+        let begun = Instant::now();
+        client.server_live(ServerLiveRequest {}).await?;
+        empty.push(begun.elapsed().as_secs_f64() * 1e6);
+        session.run(&[view])?;
+        let begun = Instant::now();
+        near.write_all(&[1])?;
+        near.read_exact(&mut [0])?;
+        wake.push(begun.elapsed().as_secs_f64() * 1e6);
     }
-    times.sort_unstable();
-    Ok(times[SINGLE_RUNS / 2])
+    let after = server.statistics().await?;
+    let stages =
+        std::array::from_fn(|stage| (after.stages[stage] - before.stages[stage]) as f64 / 1e3 / SINGLE_RUNS as f64);
+    let [inside, served, empty, wake] = [inside, served, empty, wake].map(Latency::of);
+    Ok(Single { inside, served, empty, wake, stages })
 }
 
 async fn many_clients(server: &Server) -> Outcome<Rate> {
@@ -147,8 +189,9 @@ async fn many_clients(server: &Server) -> Outcome<Rate> {
     futures_util::future::try_join_all(clients).await?;
     let (wall, cpu) = (begun.elapsed().as_secs_f64(), cpu_seconds(&server.pid())? - cpu);
     let after = server.statistics().await?;
-    let images = (after.0 - before.0) as f64;
-    Ok(Rate { rate: images / wall, per_cpu: images / cpu, batch: images / (after.1 - before.1).max(1) as f64 })
+    let images = (after.images - before.images) as f64;
+    let batches = (after.batches - before.batches).max(1) as f64;
+    Ok(Rate { rate: images / wall, per_cpu: images / cpu, batch: images / batches })
 }
 
 fn infer_request() -> ModelInferRequest {
@@ -163,6 +206,14 @@ fn infer_request() -> ModelInferRequest {
         raw_input_contents: vec![vec![0; 3 * SIDE * SIDE * 4].into()],
         ..ModelInferRequest::default()
     }
+}
+
+/// What the server has done so far.
+struct Counts {
+    images: u64,
+    batches: u64,
+    /// Nanoseconds in queue, input, infer and output.
+    stages: [u64; 4],
 }
 
 /// A server of its own process, ended when dropped.
@@ -210,12 +261,17 @@ impl Server {
         Ok(GrpcInferenceServiceClient::new(channel))
     }
 
-    /// Images answered and batches run so far.
-    async fn statistics(&self) -> Outcome<(u64, u64)> {
+    async fn statistics(&self) -> Outcome<Counts> {
         let request = ModelStatisticsRequest { name: MODEL.to_owned(), version: String::new() };
         let answer = self.client().await?.model_statistics(request).await?.into_inner();
         let stats = answer.model_stats.first().ok_or("no statistics")?;
-        Ok((stats.inference_count, stats.execution_count))
+        let times = stats.inference_stats.as_ref().ok_or("no statistics of stages")?;
+        let stages = [&times.queue, &times.compute_input, &times.compute_infer, &times.compute_output];
+        Ok(Counts {
+            images: stats.inference_count,
+            batches: stats.execution_count,
+            stages: stages.map(|stage| stage.as_ref().map_or(0, |stage| stage.ns)),
+        })
     }
 
     fn pid(&self) -> String {
@@ -250,4 +306,10 @@ fn bytes(words: &[u64]) -> &[u8] {
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// Median with quartiles.
+fn spread(values: &mut [f64]) -> String {
+    let middle = median(values);
+    format!("{middle:.3} (quartiles {:.3} to {:.3})", values[values.len() / 4], values[values.len() * 3 / 4])
 }
