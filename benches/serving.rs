@@ -11,42 +11,25 @@
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use std::error::Error;
+mod support;
+
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use takt_backend::discover::Surroundings;
-use takt_backend::ort::{OrtBackend, RuntimeOptions};
 use takt_backend::{Backend, InputView, LoadRequest, Session};
-use takt_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use takt_proto::inference::model_infer_request::InferInputTensor;
-use takt_proto::inference::{ModelInferRequest, ModelStatisticsRequest, ServerLiveRequest, ServerReadyRequest};
-use tonic::transport::{Channel, Endpoint};
+use takt_proto::inference::{ModelInferRequest, ServerLiveRequest};
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+use support::{CLIENTS, MODEL, Outcome, SIDE, Server, cpu_seconds, median, prerequisites, spread};
 
-const MODEL: &str = "resnet18-64";
-const SIDE: usize = 64;
-const CLIENTS: usize = 16;
 /// Both sides take turns this often, so that a neighbour on the machine disturbs both alike.
 const TURNS: usize = 12;
 const SPAN: Duration = Duration::from_secs(1);
 const SINGLE_RUNS: usize = 600;
 
 fn main() -> Outcome<()> {
-    let models = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let Some(models) = models.map(PathBuf::from).filter(|folder| folder.join(MODEL).is_dir()) else {
-        println!("skipped: make the networks with `python benches/models.py DIR` and name DIR after `--`");
-        return Ok(());
-    };
-    let Some(backend) = OrtBackend::find(&Surroundings::of_process(), RuntimeOptions::default())? else {
-        println!("skipped: no ONNX Runtime found; set TAKT_ORT to its library");
-        return Ok(());
-    };
+    let Some((models, backend)) = prerequisites()? else { return Ok(()) };
     let request = LoadRequest {
         model: models.join(MODEL).join("1/model.onnx"),
         batch_sizes: vec![1, CLIENTS],
@@ -208,108 +191,6 @@ fn infer_request() -> ModelInferRequest {
     }
 }
 
-/// What the server has done so far.
-struct Counts {
-    images: u64,
-    batches: u64,
-    /// Nanoseconds in queue, input, infer and output.
-    stages: [u64; 4],
-}
-
-/// A server of its own process, ended when dropped.
-struct Server {
-    child: Child,
-    address: String,
-    _state: tempfile::TempDir,
-}
-
-impl Server {
-    fn start(models: &Path) -> Outcome<Self> {
-        let state = tempfile::tempdir()?;
-        let ports = [free_port()?, free_port()?, free_port()?];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_takt"));
-        command.args(["serve", "--no-supervisor", "--host", "127.0.0.1", "--model-control-mode", "explicit"]);
-        command.args(["--load-model", MODEL, "--runtime", "onnxruntime", "--model-repository"]).arg(models);
-        command.arg("--state-dir").arg(state.path());
-        for (flag, port) in ["--grpc-port", "--http-port", "--metrics-port"].iter().zip(ports) {
-            command.arg(flag).arg(port.to_string());
-        }
-        let child = command.env("RUST_LOG", "warn").stdin(Stdio::null()).spawn()?;
-        let server = Self { child, address: format!("http://127.0.0.1:{}", ports[0]), _state: state };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !runtime.block_on(server.is_ready()) {
-            if Instant::now() > deadline {
-                return Err("the server was not ready within 60 s".into());
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Ok(server)
-    }
-
-    async fn is_ready(&self) -> bool {
-        match self.client().await {
-            Ok(mut client) => {
-                client.server_ready(ServerReadyRequest {}).await.is_ok_and(|answer| answer.get_ref().ready)
-            }
-            Err(_) => false,
-        }
-    }
-
-    async fn client(&self) -> Outcome<GrpcInferenceServiceClient<Channel>> {
-        let channel = Endpoint::from_shared(self.address.clone())?.tcp_nodelay(true).connect().await?;
-        Ok(GrpcInferenceServiceClient::new(channel))
-    }
-
-    async fn statistics(&self) -> Outcome<Counts> {
-        let request = ModelStatisticsRequest { name: MODEL.to_owned(), version: String::new() };
-        let answer = self.client().await?.model_statistics(request).await?.into_inner();
-        let stats = answer.model_stats.first().ok_or("no statistics")?;
-        let times = stats.inference_stats.as_ref().ok_or("no statistics of stages")?;
-        let stages = [&times.queue, &times.compute_input, &times.compute_infer, &times.compute_output];
-        Ok(Counts {
-            images: stats.inference_count,
-            batches: stats.execution_count,
-            stages: stages.map(|stage| stage.as_ref().map_or(0, |stage| stage.ns)),
-        })
-    }
-
-    fn pid(&self) -> String {
-        self.child.id().to_string()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> Outcome<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// User and system time of a process in seconds (`proc(5)`, stat fields 14 and 15, in ticks of 1/100 s).
-fn cpu_seconds(pid: &str) -> Outcome<f64> {
-    let mut text = String::new();
-    std::fs::File::open(format!("/proc/{pid}/stat"))?.read_to_string(&mut text)?;
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    Ok(ticks as f64 / 100.0)
-}
-
 fn bytes(words: &[u64]) -> &[u8] {
     bytemuck::cast_slice(words)
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Median with quartiles.
-fn spread(values: &mut [f64]) -> String {
-    let middle = median(values);
-    format!("{middle:.3} (quartiles {:.3} to {:.3})", values[values.len() / 4], values[values.len() * 3 / 4])
 }
