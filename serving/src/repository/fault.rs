@@ -65,9 +65,9 @@ impl Position {
 ///
 /// # Errors
 /// It cannot be read, or is not UTF-8.
-pub(super) fn read_text(file: &Path) -> Result<String, ConfigFault> {
+pub(super) fn read_text(file: &Path) -> Result<String, ConfigFaults> {
     fs::read_to_string(file).map_err(|error| {
-        ConfigFault::of_file(file, format!("'{error}'"), "a readable UTF-8 text file", "mend or remove the file")
+        ConfigFault::of_file(file, format!("'{error}'"), "a readable UTF-8 text file", "mend or remove the file").into()
     })
 }
 
