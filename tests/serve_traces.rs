@@ -1,6 +1,10 @@
 //! Traces as a collector receives them.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a panic is how a test fails, also in its helpers; logs are for who reads its output"
+)]
 
 mod support;
 
