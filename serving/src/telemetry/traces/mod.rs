@@ -70,6 +70,7 @@ pub struct RequestSpan<'a> {
 }
 
 /// Headers of the W3C Trace Context by which a client makes our span part of its trace.
+#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only the exporter reads it"))]
 #[derive(Debug, Clone, Default)]
 struct Parent {
     traceparent: Option<String>,
@@ -85,6 +86,7 @@ struct StageSpan {
 }
 
 /// All that the spans of a request are made of.
+#[cfg_attr(not(feature = "otlp"), expect(dead_code, reason = "only the exporter reads it"))]
 struct FinishedRequest<'a> {
     protocol: &'static str,
     model: &'a str,
