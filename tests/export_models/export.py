@@ -34,7 +34,7 @@ VARIANTS = {
     "efficientnet": ["old_bn", "new_folded"],
     "regnet_x": ["old_bn", "old_folded"],
     "regnet_y": ["old_bn", "new_bn"],
-    "shufflenet_v2": ["old_bn", "new_folded", "new_bn"],
+    "shufflenet_v2": ["old_bn", "new_folded"],
 }
 
 
@@ -88,7 +88,7 @@ def record(model, size):
     return {
         "input": shape,
         "outputs": {name: [float(x) for x in values[name].ravel()] for name in sorted(known)},
-        "shapes": {name: list(value.shape) for name, value in sorted(values.items())},
+        "shapes": {name: list(value.shape) for name, value in sorted(values.items()) if hasattr(value, "shape")},
     }
 
 

@@ -159,10 +159,14 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 /// Weights that an earlier model of this name had. A failure costs disk space and nothing else.
 fn remove_old_weights(path: &Path, name: &str, keep: Option<&str>) {
-    for data in (0_u64..).map(|number| format!("{name}.{number}.data")) {
-        let old = path.with_file_name(&data);
-        if keep != Some(data.as_str()) && fs::remove_file(&old).is_err() {
-            break;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let there = file.file_name();
+        let there = there.to_str().unwrap_or_default();
+        let number = there.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".data"));
+        let ours = number.is_some_and(|number| number.parse::<u64>().is_ok());
+        if ours && keep != Some(there) {
+            let _ = fs::remove_file(file.path());
         }
     }
 }

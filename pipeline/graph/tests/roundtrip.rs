@@ -197,7 +197,7 @@ fn graphs_within_graphs_do_not_exhaust_the_stack() {
     // GraphProto.node, NodeProto.attribute, AttributeProto.g, each around the last: deeper than a struct could be built.
     let mut bytes = Vec::new();
     for level in 0..3000 {
-        let mut around = vec![[0x0a, 0x2a, 0x32][level % 3]];
+        let mut around = vec![[0x32, 0x2a, 0x0a][level % 3]];
         prost::encoding::encode_varint(bytes.len() as u64, &mut around);
         around.append(&mut bytes);
         bytes = around;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::slices::Slices;
 use super::{Group, Groups, Locked, Member, Role, Unit};
 use crate::Model;
+use crate::onnx::tensor_proto::DataType;
 
 /// Indices of a class, by the place of a member.
 type Found = BTreeMap<usize, Vec<usize>>;
@@ -22,7 +23,9 @@ pub(super) fn collect(model: &Model, mut slices: Slices<'_>) -> Groups {
             let Some(of_axis) = classes.of(tensor.name(), axis) else { continue };
             let initializer = tensor.name().to_owned();
             let mut reasons = of_axis.iter().filter_map(|&class| slices.reason(class));
-            if let Some(reason) = reasons.next() {
+            // Lists of sizes and axes are no weights.
+            let is_weight = tensor.kind() != Ok(DataType::Int64);
+            if let Some(reason) = reasons.next().filter(|_| is_weight) {
                 let (count, reason) = (reasons.count() + 1, reason.to_owned());
                 locked.push(Locked { initializer: initializer.clone(), axis, count, reason });
             }

@@ -27,9 +27,13 @@ pub(super) fn nodes(model: &Model, pruned: &mut Model, facts: &Facts, kept: &Kep
     let mut fix = Fix { facts, kept, index: graph.index(), fresh: Fresh::of(graph), constants: Vec::new() };
     let mut nodes: Vec<Option<NodeProto>> = graph.node.iter().cloned().map(Some).collect();
     let mut shuffled = HashSet::new();
+    // Nobody follows them, so what is declared of them would stay.
+    let mut shuffled_values = HashSet::new();
     for (place, node) in graph.node.iter().enumerate() {
         if let Some(shuffle) = shuffle::at(graph, &fix.index, facts, place) {
             shuffled.extend(shuffle.nodes);
+            let inside = shuffle.nodes.iter().take(2).filter_map(|&node| graph.node.get(node)?.output_name(0));
+            shuffled_values.extend(inside.map(str::to_owned));
             fix.shuffle(&shuffle, &mut nodes);
         }
         if shuffled.contains(&place) {
@@ -43,6 +47,7 @@ pub(super) fn nodes(model: &Model, pruned: &mut Model, facts: &Facts, kept: &Kep
     let unused: Vec<String> = graph.node.iter().zip(&nodes).flat_map(|(old, new)| lost(old, new.as_ref())).collect();
     graph.node = nodes.into_iter().flatten().collect();
     let used: HashSet<_> = graph.node.iter().flat_map(|node| node.input.clone()).collect();
+    graph.value_info.retain(|value| !shuffled_values.contains(value.name()));
     graph.initializer.retain(|tensor| used.contains(tensor.name()) || !unused.iter().any(|name| name == tensor.name()));
     fix.constants.into_iter().for_each(|constant| graph.set_initializer(constant));
     Ok(())

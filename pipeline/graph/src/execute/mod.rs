@@ -4,6 +4,7 @@
 //! model. BatchNormalization uses statistics of the batch in [`Mode::Train`] and the running ones in [`Mode::Eval`];
 //! updating these is a step of its own, so that re-estimating them needs no other code.
 
+mod agree;
 mod attributes;
 mod compile;
 mod error;
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 
+pub use agree::same_numbers;
 pub use error::ExecuteError;
 pub use run::Run;
 

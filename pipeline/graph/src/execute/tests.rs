@@ -102,13 +102,23 @@ fn folding_changes_no_number() {
         step(&mut executor, 0.05);
     }
     executor.write_to(&mut model).unwrap();
-    let output = |model: &Model| {
-        Executor::new(model, &Options::default()).unwrap().run(&[images(3)], Mode::Eval).unwrap().outputs[0].clone()
-    };
-    let before = output(&model);
-    crate::clean::fold_batch_norm(&mut model).unwrap();
+    let passes: [&dyn crate::patch::Pass; 1] = [&crate::clean::FoldBatchNorm];
+    crate::patch::run(&mut model, &passes, &mut same_numbers(1e-5)).unwrap();
     assert!(model.graph().node.iter().all(|node| !node.is("BatchNormalization")));
-    assert!(far(&before, &output(&model)) < 1e-5);
+}
+
+#[test]
+fn other_numbers_are_refused() {
+    let before = net();
+    let mut after = before.clone();
+    let bias = crate::onnx::TensorProto::from_f32("fc.bias", &[3], &[0.0, 0.0, 0.01]);
+    after.graph_mut().set_initializer(bias);
+    let mut check = same_numbers(1e-5);
+    assert!(check(&before, &before).is_ok());
+    assert!(check(&before, &after).unwrap_err().starts_with("output 0 is"));
+    let broken = crate::onnx::TensorProto::from_f32("fc.bias", &[3], &[f32::NAN; 3]);
+    after.graph_mut().set_initializer(broken);
+    assert!(check(&before, &after).is_err());
 }
 
 #[test]
