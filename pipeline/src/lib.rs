@@ -1,3 +1,5 @@
 //! Stages from data to a packaged version: the part of Takt that makes models, beside the part that serves them.
 
 pub mod data;
+mod math;
+mod rng;

@@ -10,10 +10,11 @@ use std::thread;
 
 use serde::Serialize;
 
-use super::plan::{Plan, PlanError, Record, Split};
+use super::plan::{Plan, PlanError, Record};
 use super::render::render;
 use super::scene::{Label, Scene};
 use super::write;
+use crate::data::split::Split;
 
 /// The plan of a data set, in its folder.
 const RECORD: &str = "dataset.json";
