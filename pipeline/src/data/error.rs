@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::corrupt::CorruptError;
 use super::layout::Layout;
 use super::split::Split;
 
@@ -128,6 +129,23 @@ pub enum DataError {
         /// Setting, what was found, what was expected.
         reason: String,
     },
+    /// A corruption that cannot be carried out.
+    #[error(transparent)]
+    Corrupt(#[from] CorruptError),
+    /// A sample that is not there was asked for. A fault of the caller.
+    #[error("sample {index} was asked for, expected an index below {samples}")]
+    NoSample {
+        /// What was asked for.
+        index: usize,
+        /// Number of samples.
+        samples: usize,
+    },
+    /// A thread that decodes images could not be started, or ended without a word.
+    #[error("a thread that decodes images {what}; give fewer threads, or report it with the log")]
+    Thread {
+        /// What it did.
+        what: String,
+    },
 }
 
 /// Everything that is wrong in one place, a sentence each.
@@ -164,6 +182,9 @@ impl DataError {
             Self::Image { .. } => "image",
             Self::Preprocess(_) => "preprocess",
             Self::Augment { .. } => "augment",
+            Self::Corrupt(_) => "corrupt",
+            Self::NoSample { .. } => "no_sample",
+            Self::Thread { .. } => "thread",
         }
     }
 

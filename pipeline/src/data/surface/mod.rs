@@ -34,7 +34,7 @@ mod scene;
 mod settings;
 mod write;
 
-pub use generate::{GenerateError, Progress, Silent, Summary, generate};
+pub use generate::{GenerateError, Summary, generate};
 pub use image::{EncodeError, Image};
 pub use plan::{Counts, Knobs, Plan, PlanError};
 pub use render::render;
@@ -42,3 +42,4 @@ pub use scene::{Label, Scene, Shift};
 pub use settings::{CountSettings, KnobSettings, Settings, SettingsError};
 
 pub use super::split::Split;
+pub use crate::progress::{Progress, Silent};
