@@ -269,6 +269,9 @@ mod tests {
     }
 
     proptest! {
+        // Each case divides hundreds of samples twice.
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
         #[test]
         fn groups_stay_whole_no_split_is_empty_and_shares_are_met_nearly(
             labels in prop::collection::vec((0_usize..2, 0_u32..40), 400..600),

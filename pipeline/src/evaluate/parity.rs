@@ -24,7 +24,7 @@ impl Parity {
     /// # Errors
     /// Another number of outputs, none at all, or outputs that are no numbers.
     pub fn of(artefact: &str, classes: usize, outputs: &[f32], fp32: &[f32]) -> Result<Self, EvaluateError> {
-        if classes == 0 || fp32.is_empty() || fp32.len() % classes != 0 {
+        if classes == 0 || fp32.is_empty() || !fp32.len().is_multiple_of(classes) {
             return Err(EvaluateError::Empty);
         }
         if outputs.len() != fp32.len() {

@@ -319,7 +319,7 @@ fn every_gate_says_yes_or_no_with_its_figure_and_reason() {
         ("min_recall", "least recall is that of dent: 2 of 3"),
         ("max_false_reject_rate", "good parts called defective: 1 of 4; over by 0.0500"),
         ("min_size_ratio", "not measured: there are no figures of model and parent"),
-        ("max_memory_bytes", "not measured: memory was not measured"),
+        ("max_memory_bytes", "not measured: the model was not run"),
         ("min_recall_of.rust", "there is no class 'rust'; there is ok, dent, hole"),
         ("slices.line.max_gap", "there is no column 'line'; there is station"),
         ("robustness.blur.max_drop", "there is no robustness trial 'blur'; there is darker"),
@@ -329,6 +329,9 @@ fn every_gate_says_yes_or_no_with_its_figure_and_reason() {
     }
     assert_eq!(outcomes.outcomes[4].bound, Bound::AtMost);
     assert!(check(&Gates::default(), &full_report()).passed(), "no gate asks for nothing");
+    let other = Gates::parse("[robustness.darker]\ncorruption = { brightness = 0.5 }\nmax_drop = 0.1").unwrap();
+    let reason = &check(&other, &full_report()).outcomes[0].reason;
+    assert!(reason.contains("the trial 'darker' was brightness x0.8; run it again with brightness x0.5"), "{reason}");
 }
 
 #[test]
@@ -341,7 +344,7 @@ fn gates_that_make_no_sense_are_refused() {
     );
     let limits = message("max_drop = 5.0\nmin_recall = -0.1\nmin_speedup = nan\n[min_recall_of]\ndent = 90.0\n");
     for part in [
-        "max_drop is 5, expected a fraction up to 1 (half a point is 0.005)",
+        "max_drop is 5, expected a fraction from -1 to 1 (half a point is 0.005)",
         "min_recall is -0.1",
         "min_speedup is NaN",
         "min_recall_of.dent is 90",
