@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 use takt_pipeline::data::surface::{
-    Counts, GenerateError, Image, Label, Plan, Progress, Scene, Silent, Split, Summary, generate, render,
+    Counts, GenerateError, Image, Label, Plan, Progress, Scene, Settings, Silent, Split, Summary, generate, render,
 };
 
 fn small() -> Plan {
@@ -226,4 +226,14 @@ fn every_defect_changes_the_picture_and_more_contrast_changes_it_more() {
         assert!(difference(0.5) > 0, "{label}");
         assert!(difference(1.0) > difference(0.5), "{label}");
     }
+}
+
+#[test]
+fn the_settings_in_the_documentation_are_the_defaults() {
+    let page = include_str!("../../docs/data.md");
+    let block = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let settings = Settings::parse(block).unwrap();
+    assert_eq!(settings.plan().unwrap(), Plan::default());
+    let said = [settings.seed.is_some(), settings.counts.reference.is_some(), settings.knobs.station_shift.is_some()];
+    assert_eq!(said, [true; 3]);
 }
