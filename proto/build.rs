@@ -5,7 +5,7 @@ use std::{env, fs, io::Error, path::PathBuf};
 use prost::Message;
 
 const ROOT: &str = "proto";
-const SERVICE: &str = "inference/service.proto";
+const SERVICES: [&str; 2] = ["inference/service.proto", "takt/admin/v1/admin.proto"];
 
 /// Fields whose bytes stay a view of the message they arrived in.
 const BYTES: [&str; 3] = [
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed={ROOT}");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| Error::other("cargo sets OUT_DIR"))?);
 
-    let mut files = protox::compile([SERVICE], [ROOT])?;
+    let mut files = protox::compile(SERVICES, [ROOT])?;
     let mut builder = tonic_prost_build::configure();
     for field in BYTES {
         builder = builder.bytes(field);

@@ -167,6 +167,30 @@ async fn a_new_version_that_aborts_once_is_quarantined_and_the_old_one_serves() 
     index_shows(&mut server.client(), "m", 4, |line| line.state == "READY").await;
 }
 
+#[tokio::test]
+async fn a_quarantined_version_serves_again_once_an_operator_retries_it() {
+    let workspace = one_good_and_one_new_version().await;
+    let server = workspace.server().fault("m/2=abort@run:1").ready().await;
+    assert!(version_of(&mut server.client(), "m").await.is_err());
+    answers_again(&mut server.client(), "m").await;
+    server.wait_ready().await;
+    assert_quarantined(&server, 2).await;
+    server.stop().await;
+
+    let server = workspace.server().ready().await;
+    assert_quarantined(&server, 2).await;
+    for (version, refused) in [(1, "is not refused"), (7, "no version 7")] {
+        let status = server.retry("m", version).await.unwrap_err();
+        assert!(status.message().contains(refused), "{status}");
+    }
+    server.retry("m", 2).await.unwrap();
+    assert_eq!(version_of(&mut server.client(), "m").await.unwrap(), 2);
+    server.stop().await;
+
+    let server = workspace.server().ready().await;
+    assert_eq!(version_of(&mut server.client(), "m").await.unwrap(), 2, "the release outlives a restart");
+}
+
 async fn assert_quarantined(server: &Server, version: u64) {
     let mut client = server.client();
     let line = index_shows(&mut client, "m", version, |line| line.reason.contains("quarantine")).await;

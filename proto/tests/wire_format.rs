@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{
+    DescriptorPool, EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, MethodDescriptor,
+};
 
 const TRITONCLIENT: &str = include_str!("../../tests/reference/proto/tritonclient.txt");
 
@@ -29,12 +31,19 @@ fn field_6_of_model_metadata_response_is_unused() {
     assert!(message.get_field(6).is_none());
 }
 
+/// Package `inference` only; `takt.admin.v1` is ours.
 fn lines(pool: &DescriptorPool) -> impl Iterator<Item = String> {
-    let messages = pool.all_messages().filter(|message| !message.is_map_entry());
-    let methods = pool.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let theirs = |file: FileDescriptor| file.package_name() == "inference";
+    let messages = pool.all_messages().filter(move |message| !message.is_map_entry() && theirs(message.parent_file()));
+    let services = pool.services().filter(move |service| theirs(service.parent_file()));
+    let methods = services.flat_map(|service| service.methods().collect::<Vec<_>>());
     messages
         .flat_map(|message| message_lines(&message))
-        .chain(pool.all_enums().flat_map(|descriptor| enum_lines(&descriptor)))
+        .chain(
+            pool.all_enums()
+                .filter(move |found| theirs(found.parent_file()))
+                .flat_map(|descriptor| enum_lines(&descriptor)),
+        )
         .chain(methods.map(|method| rpc_line(&method)))
 }
 

@@ -7,11 +7,12 @@ use tokio::sync::watch;
 use crate::error::{ErrorKind, InferError};
 use crate::protocol::shared_memory::SharedMemory;
 use crate::registry::desired::Command;
+use crate::registry::handle::Registry;
 use crate::registry::index::{IndexEntry, VersionState};
-use crate::registry::owner::Registry;
 use crate::registry::table::ServedTable;
 use crate::registry::version::ServedVersion;
 use crate::settings::ControlMode;
+use crate::telemetry::traces::Traces;
 
 /// Protocol extensions that work here, by the protocol's names.
 const EXTENSIONS: [&str; 8] = [
@@ -33,14 +34,15 @@ pub struct Core {
     registry: Registry,
     memory: SharedMemory,
     mode: ControlMode,
+    traces: Traces,
     draining: watch::Sender<bool>,
 }
 
 impl Core {
     /// A core over that registry.
     #[must_use]
-    pub fn new(registry: Registry, mode: ControlMode) -> Self {
-        Self { registry, memory: SharedMemory::new(), mode, draining: watch::Sender::new(false) }
+    pub fn new(registry: Registry, mode: ControlMode, traces: Traces) -> Self {
+        Self { registry, memory: SharedMemory::new(), mode, traces, draining: watch::Sender::new(false) }
     }
 
     /// Name in the server's metadata.
@@ -76,6 +78,12 @@ impl Core {
     #[must_use]
     pub fn table(&self) -> &ServedTable {
         self.registry.table()
+    }
+
+    /// Where spans of requests go.
+    #[must_use]
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// Registered shared memory.

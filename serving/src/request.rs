@@ -28,6 +28,24 @@ pub struct InferRequest {
     pub origin: Origin,
 }
 
+impl InferRequest {
+    /// A request that says nothing yet but which model it is for.
+    #[must_use]
+    pub fn new(model: String, version: Option<u64>) -> Self {
+        Self {
+            model,
+            version,
+            id: String::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            priority: 0,
+            timeout: None,
+            deadline: None,
+            origin: Origin::default(),
+        }
+    }
+}
+
 /// What the station says of the part; routes, monitors and joins labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {

@@ -14,14 +14,15 @@ use crate::grpc;
 use crate::http;
 use crate::protocol::in_flight::InFlightBytes;
 use crate::registry::desired::Unasked;
+use crate::registry::handle::{Registry, RegistrySettings};
 use crate::registry::load::Loader;
-use crate::registry::owner::{Registry, RegistrySettings};
 use crate::repository::watch::Watcher;
 use crate::runtimes;
 use crate::settings::{ControlMode, ServerSettings};
 use crate::state::{StateDir, StateError, UnixMillis, settle_leftovers};
 use crate::supervise::{Listeners, Watchdog, WorkerLink};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// Names of the listeners.
 pub const GRPC: &str = "grpc";
@@ -32,6 +33,8 @@ pub const METRICS: &str = "metrics";
 
 /// Most threads that speak protocols; the runtime's pool does the work.
 const PROTOCOL_THREADS: usize = 2;
+/// Cores to each of them: on a small board a second one only wakes up to take cores from a run.
+const CORES_PER_PROTOCOL_THREAD: usize = 2;
 
 /// How long models may take to be freed once no request is left, or once those left were cut off.
 const FREE_MODELS: Duration = Duration::from_millis(500);
@@ -57,19 +60,23 @@ pub fn serve(
     state: &StateDir,
     link: Option<&WorkerLink>,
 ) -> Result<(), ServeError> {
-    let core = Arc::new(start_core(settings, state)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(protocol_threads())
         .thread_name("takt-protocol")
         .enable_all()
         .build()
         .map_err(|error| ServeError::new("protocol threads can't be started", error))?;
+    let core = {
+        let _within = runtime.enter();
+        Arc::new(start_core(settings, state)?)
+    };
     let watcher = match settings.control_mode {
         ControlMode::Poll => Some(watch_repository(settings, &core)),
         ControlMode::None | ControlMode::Explicit => None,
     };
     let served = runtime.block_on(run(settings, &mut listeners, Arc::clone(&core), link));
     drop(watcher);
+    core.traces().shutdown();
     free_models(core);
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
@@ -78,7 +85,8 @@ pub fn serve(
 /// Threads that speak protocols on this machine.
 #[must_use]
 pub fn protocol_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get).min(PROTOCOL_THREADS)
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    (cores / CORES_PER_PROTOCOL_THREAD).clamp(1, PROTOCOL_THREADS)
 }
 
 /// Frees all sessions. A run that was cut off may hang in native code that nothing can interrupt: it is not waited for.
@@ -111,9 +119,11 @@ fn watch_repository(settings: &ServerSettings, core: &Core) -> Watcher {
     watcher
 }
 
-/// Starts runtimes and registry; models load in the background.
+/// Starts runtimes and registry; models load in the background. Call within the runtime that speaks protocols.
 pub(crate) fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<Core, ServeError> {
     let failed = |what| move |error: &dyn std::fmt::Display| ServeError::new(what, error);
+    let traces = settings.otlp_endpoint.as_deref().map(Traces::to).transpose();
+    let traces = traces.map_err(|error| failed("settings")(&error))?.unwrap_or_default();
     let runtimes = runtimes::find(settings).map_err(|error| failed("runtimes")(&error))?;
     let running = state.running_table().map_err(|error| failed("state directory")(&error))?;
     let marks = running.clone();
@@ -134,7 +144,7 @@ pub(crate) fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<
         wanted: settings.load_models.clone(),
     };
     let registry = Registry::start(registry_settings, loader).map_err(|error| failed("registry")(&error))?;
-    Ok(Core::new(registry, settings.control_mode))
+    Ok(Core::new(registry, settings.control_mode, traces))
 }
 
 async fn run(

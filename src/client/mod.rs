@@ -8,6 +8,7 @@ mod url;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use takt_proto::admin::model_admin_client::ModelAdminClient;
 use takt_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use tonic::transport::Channel;
 
@@ -25,6 +26,9 @@ const MAX_MESSAGE_BYTES: usize = i32::MAX as usize;
 /// The protocol's methods over one connection; clones share it.
 pub type Grpc = GrpcInferenceServiceClient<Channel>;
 
+/// Our admin methods over one connection.
+pub type Admin = ModelAdminClient<Channel>;
+
 /// Where the server is.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerArgs {
@@ -38,15 +42,27 @@ pub struct ServerArgs {
 /// # Errors
 /// Nothing answers there; says where, and how to start a server.
 pub async fn connect(url: &ServerUrl) -> anyhow::Result<Grpc> {
+    let client = Grpc::new(channel(url).await?);
+    Ok(client.max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
+}
+
+/// Opens a connection for admin methods.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_admin(url: &ServerUrl) -> anyhow::Result<Admin> {
+    Ok(Admin::new(channel(url).await?))
+}
+
+async fn channel(url: &ServerUrl) -> anyhow::Result<Channel> {
     let connected = url.endpoint()?.connect_timeout(CONNECT_TIMEOUT).connect().await;
-    let channel = connected.map_err(anyhow::Error::from).map_err(|error| {
+    connected.map_err(anyhow::Error::from).map_err(|error| {
         anyhow!(
             "no server answers at {url} ({}); start one with `takt serve --model-repository DIR` or `takt demo`, or name \
              another with --url HOST:PORT (its gRPC port, 8001 unless told otherwise)",
             error.root_cause()
         )
-    })?;
-    Ok(Grpc::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES).max_encoding_message_size(MAX_MESSAGE_BYTES))
+    })
 }
 
 /// Runs a client on this thread.

@@ -1,4 +1,4 @@
-//! `takt models`: what a server has, and loading and unloading it.
+//! `takt models`: what a server has; loading, unloading and retrying it.
 
 mod status;
 
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use takt_proto::admin::RetryVersionRequest;
 use takt_proto::inference::{
     RepositoryIndexRequest, RepositoryModelLoadRequest, RepositoryModelUnloadRequest,
     repository_index_response::ModelIndex,
@@ -20,7 +21,7 @@ use crate::table::Table;
 /// How long the server may take for a look; loading takes as long as it takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Show a server's models, load and unload them.
+/// Show a server's models, load, unload and retry them.
 #[derive(Debug, Args)]
 pub struct ModelsArgs {
     #[command(subcommand)]
@@ -40,6 +41,12 @@ enum Command {
     Load { model: String },
     /// Unload a model
     Unload { model: String },
+    /// Try a version again that was refused: quarantined after a crash, or failed to load
+    Retry {
+        model: String,
+        /// Number of the version
+        version: u64,
+    },
     /// What a model takes and gives, how it runs, and what it did
     Status { model: String },
 }
@@ -68,6 +75,11 @@ pub fn run(args: ModelsArgs) -> anyhow::Result<ExitCode> {
             Command::Unload { model } => {
                 let request = RepositoryModelUnloadRequest { model_name: model.clone(), ..Default::default() };
                 server.repository_model_unload(request).await.map_err(told)?;
+                list(&mut server, Some(&model), args.json, &mut out).await?;
+            }
+            Command::Retry { model, version } => {
+                let mut admin = client::connect_admin(&args.server.url).await?;
+                admin.retry_version(RetryVersionRequest { model: model.clone(), version }).await.map_err(told)?;
                 list(&mut server, Some(&model), args.json, &mut out).await?;
             }
             Command::Status { model } => {

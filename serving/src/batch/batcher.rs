@@ -32,6 +32,16 @@ struct State {
     phase: Phase,
     /// Images of queued requests that were handed to the decode pool.
     ahead: usize,
+    /// Images of queued requests, handed over or not.
+    images: usize,
+}
+
+impl State {
+    /// Requests with that many images have left the queue.
+    fn left(&mut self, images: usize) {
+        self.ahead = self.ahead.saturating_sub(images);
+        self.images = self.images.saturating_sub(images);
+    }
 }
 
 /// Whether requests are taken in.
@@ -57,7 +67,7 @@ impl Batcher {
     pub fn new(label: String, config: BatchConfig, stats: Arc<VersionStats>, decode: Arc<DecodePool>) -> Self {
         Self {
             label,
-            state: Mutex::new(State { queue: Queue::new(config.clone()), phase: Phase::Open, ahead: 0 }),
+            state: Mutex::new(State { queue: Queue::new(config.clone()), phase: Phase::Open, ahead: 0, images: 0 }),
             config,
             wake: Condvar::new(),
             stats,
@@ -101,6 +111,7 @@ impl Batcher {
             let waiting = {
                 let mut state = self.lock();
                 state.ahead = 0;
+                state.images = 0;
                 state.queue.take_all()
             };
             for (job, _) in waiting {
@@ -129,8 +140,12 @@ impl Batcher {
         if state.phase == Phase::Draining {
             return Err((job, Refusal::Draining));
         }
+        let images = job.images().count();
         match state.queue.push(job, meta) {
-            Ok(()) => self.stats.pending.fetch_add(1, Relaxed),
+            Ok(()) => {
+                state.images += images;
+                self.stats.pending.fetch_add(1, Relaxed)
+            }
             Err(Full(job)) => {
                 let waiting = state.queue.len();
                 drop(state);
@@ -152,7 +167,7 @@ impl Batcher {
     /// Images to decode ahead, in queue order, at most two batches' worth at a time.
     fn claim_ahead(&self, state: &mut State) -> Vec<Arc<ImageSlot>> {
         let limit = 2 * self.config.max_batch_size.max(1);
-        if state.ahead >= limit {
+        if state.ahead >= limit.min(state.images) {
             return Vec::new();
         }
         let images = state.queue.iter().flat_map(|(job, _)| job.images()).skip(state.ahead).take(limit - state.ahead);
@@ -167,7 +182,7 @@ impl Batcher {
         loop {
             let now = Instant::now();
             for (job, expiry) in state.queue.expire(now) {
-                state.ahead = state.ahead.saturating_sub(job.images().count());
+                state.left(job.images().count());
                 self.answer(job, Err(self.expired(expiry)));
             }
             let estimate = Duration::from_nanos(self.run_estimate.load(Relaxed));
@@ -175,7 +190,7 @@ impl Batcher {
             match state.queue.next(now, estimate, draining) {
                 Step::Run(mut batch) => {
                     let images = batch.items.iter().flat_map(|(job, _)| job.images()).count();
-                    state.ahead = state.ahead.saturating_sub(images);
+                    state.left(images);
                     let ahead = self.claim_ahead(&mut state);
                     let more = !state.queue.is_empty();
                     drop(state);

@@ -14,7 +14,7 @@ use crate::protocol::parameters::{
     OutputOption, Parameter, ResponseOptions, apply, apply_headers, output_option, parse_version, region,
 };
 use crate::protocol::shared_memory::SharedMemory;
-use crate::request::{InferRequest, InputTensor, Origin};
+use crate::request::{InferRequest, InputTensor};
 
 /// A request with what its answer should look like.
 #[derive(Debug)]
@@ -36,17 +36,8 @@ pub fn decode(
     metadata: &MetadataMap,
     memory: &SharedMemory,
 ) -> Result<Decoded, InferError> {
-    let mut request = InferRequest {
-        version: parse_version(&message.model_version)?,
-        model: message.model_name,
-        id: message.id,
-        inputs: Vec::with_capacity(message.inputs.len()),
-        outputs: Vec::new(),
-        priority: 0,
-        timeout: None,
-        deadline: None,
-        origin: Origin::default(),
-    };
+    let mut request = InferRequest::new(message.model_name, parse_version(&message.model_version)?);
+    request.id = message.id;
     let options = apply(&mut request, parameters(&message.parameters)?)?;
     apply_headers(&mut request.origin, |key| Some(metadata.get(key)?.to_str().ok()?.to_owned()));
     let outputs = message

@@ -4,12 +4,14 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use takt_proto::DESCRIPTOR_SET;
+use takt_proto::admin::model_admin_server::ModelAdminServer;
 use takt_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic_health::server::HealthReporter;
 
 use super::InferenceService;
+use super::admin::AdminService;
 use super::in_flight::InFlightLayer;
 use crate::core::Core;
 use crate::protocol::connections::{Connection, ConnectionInfo, Connections};
@@ -19,6 +21,8 @@ use crate::settings::ServerSettings;
 /// Bytes a client may send ahead per stream and per connection: an uncompressed 1080p frame, and several of them.
 const STREAM_WINDOW: u32 = 8 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
+/// Largest HTTP/2 frame: the protocol's default of 16 KiB costs a raw image hundreds of reads.
+const MAX_FRAME: u32 = 256 << 10;
 
 /// What health checks ask for: the server as a whole, or its service.
 const SERVICES: [&str; 2] = ["", "inference.GRPCInferenceService"];
@@ -40,6 +44,7 @@ pub async fn serve(
     let inference = GrpcInferenceServiceServer::new(InferenceService::new(Arc::clone(&core)))
         .max_decoding_message_size(settings.max_message_bytes)
         .max_encoding_message_size(settings.max_message_bytes);
+    let admin = ModelAdminServer::new(AdminService::new(Arc::clone(&core)));
     let (health, health_service) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
@@ -54,8 +59,10 @@ pub async fn serve(
         .max_concurrent_streams(settings.max_streams_per_connection)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME)
         .layer(InFlightLayer { server: in_flight, largest_message: settings.max_message_bytes })
         .add_service(inference)
+        .add_service(admin)
         .add_service(health_service)
         .add_service(reflection)
         .add_service(reflection_alpha)

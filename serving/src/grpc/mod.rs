@@ -1,5 +1,6 @@
-//! `inference.GRPCInferenceService`: protocol to core and back. Proto types stop here.
+//! `inference.GRPCInferenceService` and our admin service: protocol to core and back. Proto types stop here.
 
+mod admin;
 mod deadline;
 pub mod decode;
 pub mod encode;

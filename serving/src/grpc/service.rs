@@ -21,6 +21,7 @@ use crate::error::{ErrorKind, InferError};
 use crate::infer::{InferResponse, infer};
 use crate::protocol::parameters::parse_version;
 use crate::protocol::{model, statistics};
+use crate::telemetry::traces::RequestSpan;
 
 /// Answers the protocol's RPCs from the server's core.
 pub struct InferenceService {
@@ -213,8 +214,26 @@ async fn run(
     message: ModelInferRequest,
     caller: &Caller,
 ) -> Result<(InferResponse, ModelInferResponse), InferError> {
+    let header = |name: &str| caller.metadata.get(name).and_then(|value| value.to_str().ok());
+    let mut span = core.traces().begin("grpc", &message.model_name, header);
+    let result = answer(core, message, caller, span.as_mut()).await;
+    if let Some(span) = span {
+        span.end(result.as_ref().map(|(response, _)| response));
+    }
+    result
+}
+
+async fn answer(
+    core: &Core,
+    message: ModelInferRequest,
+    caller: &Caller,
+    span: Option<&mut RequestSpan<'_>>,
+) -> Result<(InferResponse, ModelInferResponse), InferError> {
     let mut decoded = decode(message, &caller.metadata, core.shared_memory())?;
     decoded.request.deadline = caller.deadline.map(|Deadline(at)| at);
+    if let Some(span) = span {
+        span.parsed();
+    }
     let mut response = infer(core.table(), &decoded.request).await?;
     let message = encode(&mut response, &decoded, core.shared_memory())?;
     Ok((response, message))

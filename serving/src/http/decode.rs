@@ -16,7 +16,7 @@ use crate::protocol::parameters::{
     OutputOption, Parameter, ResponseOptions, apply, apply_headers, output_option, region,
 };
 use crate::protocol::shared_memory::SharedMemory;
-use crate::request::{InferRequest, InputTensor, Origin};
+use crate::request::{InferRequest, InputTensor};
 
 /// Header that gives the length of the JSON object in front of binary data, in requests and answers.
 pub const HEADER_LENGTH: &str = "inference-header-content-length";
@@ -75,17 +75,7 @@ pub fn decode(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<Decoded, Failure> {
-    let mut request = InferRequest {
-        model,
-        version,
-        id: String::new(),
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        priority: 0,
-        timeout: None,
-        deadline: None,
-        origin: Origin::default(),
-    };
+    let mut request = InferRequest::new(model, version);
     let json_length = json_length(headers, body.len())?;
     if json_length == Some(0) {
         let version = core.table().resolve(&request.model, version)?;
@@ -232,17 +222,7 @@ mod tests {
     /// Decodes `json` with `binary` behind it.
     fn decode_parts(json: &Value, binary: &[u8]) -> Result<Decoded, InferError> {
         let text = json.to_string();
-        let request = InferRequest {
-            model: "m".into(),
-            version: None,
-            id: String::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            priority: 0,
-            timeout: None,
-            deadline: None,
-            origin: Origin::default(),
-        };
+        let request = InferRequest::new("m".into(), None);
         let json = serde_json::from_str(&text).map_err(|error| InferError::invalid(error.to_string()))?;
         fill(request, json, &HeaderMap::new(), Bytes::copy_from_slice(binary), &SharedMemory::new())
     }

@@ -22,8 +22,17 @@ pub(super) async fn infer(
 ) -> Result<Response, Failure> {
     let core = &server.core;
     let received = receive(&headers, body, server.max_body_bytes, &server.in_flight).await?;
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut span = core.traces().begin("http", &target.model, header);
     let decoded = decode(core, target.model, target.version, &headers, &received.bytes)?;
+    if let Some(span) = &mut span {
+        span.parsed();
+    }
     let failed = |error| Failure::of(&error, &decoded.request.id);
-    let response = crate::infer::infer(core.table(), &decoded.request).await.map_err(failed)?;
+    let result = crate::infer::infer(core.table(), &decoded.request).await;
+    if let Some(span) = span {
+        span.end(result.as_ref());
+    }
+    let response = result.map_err(failed)?;
     encode(response, &decoded, core.shared_memory(), received.reserved).map_err(failed)
 }

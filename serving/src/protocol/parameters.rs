@@ -215,17 +215,7 @@ mod tests {
     use super::*;
 
     fn request() -> InferRequest {
-        InferRequest {
-            model: "m".into(),
-            version: None,
-            id: String::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            priority: 0,
-            timeout: None,
-            deadline: None,
-            origin: Origin::default(),
-        }
+        InferRequest::new("m".into(), None)
     }
 
     #[test]

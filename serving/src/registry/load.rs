@@ -330,7 +330,10 @@ impl RunObserver for Observer {
 fn quarantine_reason(journal: &Journal, id: &VersionId) -> String {
     let entry = journal.quarantined().into_iter().find(|entry| entry.id.digest == id.digest);
     let why = entry.map_or_else(|| "it failed before".to_owned(), |entry| entry.reason);
-    format!("{id} is quarantined: {why}; package a new version, or release it explicitly")
+    format!(
+        "{id} is quarantined: {why}; package a new version, or try this one again with 'takt models retry {} {}'",
+        id.model, id.version
+    )
 }
 
 /// The signature a manifest promises must be the one the runtime sees.

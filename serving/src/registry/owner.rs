@@ -3,21 +3,20 @@
 //! models never build sessions in the same memory at once; drains run beside.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use takt_artifact::VersionDir;
 use tracing::{error, info, warn};
 
 use super::counts::LoadCounts;
-use super::desired::{Command, Situation, Standing, Unasked, desired};
-use super::index::{IndexEntry, VersionState};
-use super::load::{LoadFailure, Loader, Stage};
-use super::table::{ServedModel, ServedTable, Snapshot};
+use super::desired::{Command, Situation, Standing, desired};
+use super::handle::{Done, LoadJob, LoadOutcome, Message, RegistrySettings};
+use super::load::{LoadFailure, Stage};
+use super::publish::{NO_VERSION, Published};
 use super::version::ServedVersion;
 use crate::error::{ErrorKind, InferError};
 use crate::repository::{Fingerprint, FoundModel, FoundVersion, ModelConfig, scan};
@@ -28,181 +27,37 @@ const TICK: Duration = Duration::from_millis(500);
 /// How long a version serves, with at least one good answer, before it counts as known to be good.
 const PROBATION: Duration = Duration::from_secs(30);
 
-/// Outcome of a load or unload that somebody asked for.
-type Waiter = oneshot::Sender<Result<(), InferError>>;
-
-/// What the owner is told.
-enum Message {
-    /// Look at the repository again.
-    Scan,
-    /// An operator wants a model loaded or unloaded.
-    Command { model: String, command: Command, done: Waiter },
-    /// The loader has finished.
-    Loaded(Box<LoadOutcome>),
-    /// Drain everything and end.
-    Shutdown,
-}
-
-struct LoadJob {
-    model: String,
-    found: FoundVersion,
-    config: Arc<ModelConfig>,
-}
-
-struct LoadOutcome {
-    model: String,
-    found: FoundVersion,
-    result: Result<ServedVersion, LoadFailure>,
-}
-
-/// Handle to the owner.
-pub struct Registry {
-    messages: Sender<Message>,
-    table: Arc<ServedTable>,
-    index: Arc<Mutex<Vec<IndexEntry>>>,
-    settled: Arc<AtomicBool>,
-    counts: Arc<LoadCounts>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// How the owner works.
-pub struct RegistrySettings {
-    /// The model repository.
-    pub repository: PathBuf,
-    /// Whether models are wanted without being asked for.
-    pub unasked: Unasked,
-    /// Models wanted from the start under [`Unasked::Nothing`].
-    pub wanted: Vec<String>,
-}
-
-impl Registry {
-    /// Starts owner and loader. The first scan begins at once; see [`Registry::has_settled`].
-    ///
-    /// # Errors
-    /// A thread cannot be started.
-    pub fn start(settings: RegistrySettings, loader: Loader) -> std::io::Result<Self> {
-        let (messages, inbox) = channel();
-        let (jobs, job_inbox) = channel::<LoadJob>();
-        let table = Arc::new(ServedTable::new());
-        let index = Arc::new(Mutex::default());
-        let settled = Arc::new(AtomicBool::new(false));
-        let counts = Arc::new(LoadCounts::default());
-        let commands = settings.wanted.iter().map(|model| (model.clone(), Command::Load)).collect();
-        let owner = Owner {
-            settings,
-            journal: loader.journal.clone(),
-            models: BTreeMap::new(),
-            commands,
-            waiters: BTreeMap::new(),
-            loading: None,
-            jobs,
-            drains: Vec::new(),
-            table: Arc::clone(&table),
-            index: Arc::clone(&index),
-            settled: Arc::clone(&settled),
-            counts: Arc::clone(&counts),
-        };
-        let to_owner = messages.clone();
-        let loader = std::thread::Builder::new().name("takt-load".into()).spawn(move || {
-            while let Ok(LoadJob { model, found, config }) = job_inbox.recv() {
-                let result = loader.load(&model, &found, &config);
-                if to_owner.send(Message::Loaded(Box::new(LoadOutcome { model, found, result }))).is_err() {
-                    return;
-                }
-            }
-        })?;
-        let owner = std::thread::Builder::new().name("takt-registry".into()).spawn(move || owner.run(&inbox))?;
-        let threads = Mutex::new(vec![owner, loader]);
-        let registry = Self { messages, table, index, settled, counts, threads };
-        registry.rescan();
-        Ok(registry)
-    }
-
-    /// What requests see.
-    #[must_use]
-    pub fn table(&self) -> &Arc<ServedTable> {
-        &self.table
-    }
-
-    /// Proposes to look at the repository again.
-    pub fn rescan(&self) {
-        let _ = self.messages.send(Message::Scan);
-    }
-
-    /// Something that proposes a look at the repository, for the watcher.
-    pub fn rescanner(&self) -> impl Fn() + Send + 'static {
-        let messages = self.messages.clone();
-        move || {
-            let _ = messages.send(Message::Scan);
-        }
-    }
-
-    /// Whether everything that was found at the start has been loaded or has failed.
-    #[must_use]
-    pub fn has_settled(&self) -> bool {
-        self.settled.load(Relaxed)
-    }
-
-    /// Loads since the start.
-    #[must_use]
-    pub fn counts(&self) -> &LoadCounts {
-        &self.counts
-    }
-
-    /// Every model and version with its state.
-    #[must_use]
-    pub fn index(&self) -> Vec<IndexEntry> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Loads or unloads a model because an operator says so, and waits until it is done.
-    ///
-    /// # Errors
-    /// The model is not in the repository, or a version of it failed to load.
-    pub async fn command(&self, model: &str, command: Command) -> Result<(), InferError> {
-        let (done, outcome) = oneshot::channel();
-        let message = Message::Command { model: model.to_owned(), command, done };
-        let gone = || InferError::new(ErrorKind::Unavailable, "the server is shutting down");
-        self.messages.send(message).map_err(|_| gone())?;
-        outcome.await.unwrap_or_else(|_| Err(gone()))
-    }
-
-    /// Lets everything that waits run, frees all sessions, and ends. Blocks.
-    pub fn shutdown(&self) {
-        let _ = self.messages.send(Message::Shutdown);
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        // The loader may be deep in a native call that nothing can interrupt; only the owner is waited for.
-        if let Some(owner) = threads.into_iter().next()
-            && owner.join().is_err()
-        {
-            error!("the registry's thread panicked; please report this");
-        }
-    }
-}
-
 /// A model the owner knows of.
-struct ModelState {
-    found: FoundModel,
+pub(super) struct ModelState {
+    pub(super) found: FoundModel,
     config: Option<Arc<ModelConfig>>,
-    loaded: BTreeMap<u64, Loaded>,
-    failed: BTreeMap<u64, Failed>,
+    pub(super) loaded: BTreeMap<u64, Loaded>,
+    pub(super) failed: BTreeMap<u64, Failed>,
 }
 
-struct Loaded {
-    version: Arc<ServedVersion>,
+pub(super) struct Loaded {
+    pub(super) version: Arc<ServedVersion>,
     fingerprint: Fingerprint,
     since: Instant,
     /// Recorded in the journal as known to be good.
     good: bool,
 }
 
-struct Failed {
+pub(super) struct Failed {
     fingerprint: Fingerprint,
-    stage: Stage,
-    reason: String,
+    pub(super) stage: Stage,
+    pub(super) reason: String,
 }
 
-struct Owner {
+/// Somebody who waits until what they asked for is done.
+struct Waiter {
+    /// The version they asked for; `None` for the model as a whole.
+    version: Option<u64>,
+    done: Done,
+}
+
+/// Decides; lives on a thread of its own.
+pub(super) struct Owner {
     settings: RegistrySettings,
     journal: Journal,
     models: BTreeMap<String, ModelState>,
@@ -212,18 +67,58 @@ struct Owner {
     loading: Option<(String, u64)>,
     jobs: Sender<LoadJob>,
     drains: Vec<(String, u64, JoinHandle<()>)>,
-    table: Arc<ServedTable>,
-    index: Arc<Mutex<Vec<IndexEntry>>>,
+    published: Published,
     settled: Arc<AtomicBool>,
     counts: Arc<LoadCounts>,
 }
 
 impl Owner {
-    fn run(mut self, inbox: &Receiver<Message>) {
+    pub(super) fn new(
+        settings: RegistrySettings,
+        journal: Journal,
+        jobs: Sender<LoadJob>,
+        published: Published,
+        settled: Arc<AtomicBool>,
+        counts: Arc<LoadCounts>,
+    ) -> Self {
+        let commands = settings.wanted.iter().map(|model| (model.clone(), Command::Load)).collect();
+        Self {
+            settings,
+            journal,
+            models: BTreeMap::new(),
+            commands,
+            waiters: BTreeMap::new(),
+            loading: None,
+            jobs,
+            drains: Vec::new(),
+            published,
+            settled,
+            counts,
+        }
+    }
+
+    pub(super) fn models(&self) -> impl Iterator<Item = (&String, &ModelState)> {
+        self.models.iter()
+    }
+
+    pub(super) fn published(&self) -> &Published {
+        &self.published
+    }
+
+    pub(super) fn is_loading(&self, model: &str, version: u64) -> bool {
+        self.loading.as_ref().is_some_and(|(name, number)| name == model && *number == version)
+    }
+
+    pub(super) fn is_draining(&self, model: &str, version: u64) -> bool {
+        self.drains.iter().any(|(name, number, _)| name == model && *number == version)
+    }
+
+    pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         loop {
             match inbox.recv_timeout(TICK) {
                 Ok(Message::Scan) => self.scan(),
                 Ok(Message::Command { model, command, done }) => self.command(model, command, done),
+                Ok(Message::Retry { model, version, done }) => self.retry(model, version, done),
                 Ok(Message::Loaded(outcome)) => self.loaded(*outcome),
                 Err(RecvTimeoutError::Timeout) => {
                     self.record_good(PROBATION);
@@ -283,13 +178,10 @@ impl Owner {
         self.models.insert(found.name.clone(), ModelState { found, config, loaded, failed });
     }
 
-    fn command(&mut self, model: String, command: Command, done: Waiter) {
+    fn command(&mut self, model: String, command: Command, done: Done) {
         self.scan();
         let Some(state) = self.models.get_mut(&model) else {
-            let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
-            let message =
-                format!("failed to load '{model}', no such model in the repository (known: {})", known.join(", "));
-            let _ = done.send(Err(InferError::new(ErrorKind::NotFound, message)));
+            let _ = done.send(Err(self.no_such_model(&model)));
             return;
         };
         if command == Command::Load {
@@ -298,7 +190,51 @@ impl Owner {
         }
         info!(model, ?command, "operator command");
         self.commands.insert(model.clone(), command);
-        self.waiters.entry(model).or_default().push(done);
+        self.waiters.entry(model).or_default().push(Waiter { version: None, done });
+    }
+
+    fn retry(&mut self, model: String, version: u64, done: Done) {
+        self.scan();
+        match self.forgive(&model, version) {
+            Ok(()) => self.waiters.entry(model).or_default().push(Waiter { version: Some(version), done }),
+            Err(error) => {
+                let _ = done.send(Err(error));
+            }
+        }
+    }
+
+    /// Forgets why a version was refused, so that it counts as if it had just been put there.
+    fn forgive(&mut self, model: &str, version: u64) -> Result<(), InferError> {
+        let Some(state) = self.models.get_mut(model) else { return Err(self.no_such_model(model)) };
+        let Some(found) = state.found.versions.iter().find(|found| found.number == version) else {
+            let known: Vec<String> = state.found.versions.iter().map(|found| found.number.to_string()).collect();
+            let message = format!("model '{model}' has no version {version} (it has: {})", known.join(", "));
+            return Err(InferError::new(ErrorKind::NotFound, message));
+        };
+        if !state.failed.contains_key(&version) {
+            let message = format!(
+                "version {version} of '{model}' is not refused, so there is nothing to retry; 'takt models' shows its state"
+            );
+            return Err(InferError::new(ErrorKind::Unavailable, message));
+        }
+        let failed = |what: &str, error: &dyn std::fmt::Display| {
+            InferError::new(
+                ErrorKind::Internal,
+                format!("version {version} of '{model}' can't be retried: {what}: {error}"),
+            )
+        };
+        let dir = VersionDir::open(&found.dir).map_err(|error| failed("its files", &error))?;
+        self.journal.release(&dir.digest().to_string()).map_err(|error| failed("state directory", &error))?;
+        info!(model, version, "operator lets it be tried again");
+        state.failed.remove(&version);
+        Ok(())
+    }
+
+    fn no_such_model(&self, model: &str) -> InferError {
+        let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
+        let message =
+            format!("failed to load '{model}', no such model in the repository (known: {})", known.join(", "));
+        InferError::new(ErrorKind::NotFound, message)
     }
 
     fn loaded(&mut self, outcome: LoadOutcome) {
@@ -406,30 +342,27 @@ impl Owner {
 
     fn answer_waiters(&mut self, name: &str, wanted: &BTreeSet<u64>) {
         let Some(waiters) = self.waiters.remove(name) else { return };
-        let failure = self.models.get(name).and_then(|state| {
-            let newest = state.found.versions.last().map(|version| version.number);
-            let failed = state.failed.iter().next_back().filter(|(number, _)| Some(**number) == newest);
-            match (failed, &state.found.config) {
-                (_, Err(faults)) => Some(faults.to_string()),
-                (Some((number, failed)), _) => {
-                    Some(format!("version {number}: {} ({})", failed.reason, failed.stage.label()))
-                }
-                (None, _) if wanted.is_empty() && state.found.versions.is_empty() => {
-                    Some("it has no version; put a model.onnx into <model>/1/".to_owned())
-                }
-                _ => None,
-            }
-        });
         let unloading = self.commands.get(name) == Some(&Command::Unload);
-        for waiter in waiters {
-            let outcome = match &failure {
-                Some(reason) if !unloading => {
-                    Err(InferError::new(ErrorKind::Unavailable, format!("failed to load '{name}': {reason}")))
-                }
-                _ => Ok(()),
-            };
-            let _ = waiter.send(outcome);
+        for Waiter { version, done } in waiters {
+            let failure = if unloading { None } else { self.failure(name, version, wanted) };
+            let outcome = failure.map_or(Ok(()), |reason| {
+                Err(InferError::new(ErrorKind::Unavailable, format!("failed to load '{name}': {reason}")))
+            });
+            let _ = done.send(outcome);
         }
+    }
+
+    /// Why a model (its newest version, or the one that was asked for) does not serve although it should.
+    fn failure(&self, name: &str, version: Option<u64>, wanted: &BTreeSet<u64>) -> Option<String> {
+        let state = self.models.get(name)?;
+        if let Err(faults) = &state.found.config {
+            return Some(faults.to_string());
+        }
+        let Some(number) = version.or_else(|| state.found.versions.last().map(|version| version.number)) else {
+            return wanted.is_empty().then(|| NO_VERSION.to_owned());
+        };
+        let failed = state.failed.get(&number)?;
+        Some(format!("version {number}: {} ({})", failed.reason, failed.stage.label()))
     }
 
     /// Records versions that have served well for long enough: what comes up first after a power cut.
@@ -443,51 +376,6 @@ impl Owner {
                 Err(error) => warn!(%error, "last good version can't be recorded"),
             }
         }
-    }
-
-    fn publish(&self) {
-        let mut snapshot = Snapshot::new();
-        let mut index = Vec::new();
-        for (name, state) in &self.models {
-            let mut served = ServedModel::default();
-            for (number, loaded) in &state.loaded {
-                served.versions.insert(*number, Arc::clone(&loaded.version));
-            }
-            let mut entry = |version: Option<u64>, state: VersionState, reason: String| {
-                index.push(IndexEntry { model: name.clone(), version, state, reason });
-            };
-            for version in &state.found.versions {
-                let number = version.number;
-                let loading = self.loading.as_ref().is_some_and(|(model, at)| model == name && *at == number);
-                let (standing, reason) = if state.loaded.contains_key(&number) {
-                    (VersionState::Ready, String::new())
-                } else if loading {
-                    (VersionState::Loading, String::new())
-                } else if let Some(failed) = state.failed.get(&number) {
-                    (VersionState::Unavailable, format!("{} ({})", failed.reason, failed.stage.label()))
-                } else if self.drains.iter().any(|(model, at, _)| model == name && *at == number) {
-                    (VersionState::Unloading, String::new())
-                } else {
-                    (VersionState::Unavailable, "unloaded".to_owned())
-                };
-                if standing != VersionState::Ready {
-                    let why = if reason.is_empty() { standing.label().to_lowercase() } else { reason.clone() };
-                    served.unready.insert(number, why);
-                }
-                entry(Some(number), standing, reason);
-            }
-            if let Err(faults) = &state.found.config {
-                served.reason = Some(faults.to_string());
-                entry(None, VersionState::Unavailable, faults.to_string());
-            } else if state.found.versions.is_empty() {
-                let reason = "it has no version; put a model.onnx into <model>/1/".to_owned();
-                served.reason = Some(reason.clone());
-                entry(None, VersionState::Unavailable, reason);
-            }
-            snapshot.insert(name.as_str().into(), served);
-        }
-        self.table.replace(snapshot);
-        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = index;
     }
 
     fn shutdown(mut self) {

@@ -1,7 +1,8 @@
 //! What can be wrong with a configuration, and where.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -58,6 +59,16 @@ impl Position {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self { line: before.matches('\n').count() + 1, column: before[line_start..].chars().count() + 1 }
     }
+}
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// It cannot be read, or is not UTF-8.
+pub(super) fn read_text(file: &Path) -> Result<String, ConfigFaults> {
+    fs::read_to_string(file).map_err(|error| {
+        ConfigFault::of_file(file, format!("'{error}'"), "a readable UTF-8 text file", "mend or remove the file").into()
+    })
 }
 
 impl ConfigFault {

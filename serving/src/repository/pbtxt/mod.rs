@@ -14,7 +14,6 @@ mod scheduling;
 mod tokens;
 mod unsupported;
 
-use std::fs;
 use std::path::Path;
 
 use miette::Diagnostic as _;
@@ -25,7 +24,7 @@ use self::colons::Completed;
 use self::map::Reading;
 use self::tokens::Tokens;
 use super::config::ModelConfig;
-use super::fault::{ConfigFault, ConfigFaults, Position, closest};
+use super::fault::{ConfigFault, ConfigFaults, Position, closest, read_text};
 use crate::protocol::descriptors::descriptor;
 
 /// File name in the model's folder.
@@ -40,9 +39,7 @@ const MESSAGE: &str = "inference.ModelConfig";
 /// The first fault of form, or all of meaning.
 pub fn read(name: &str, folder: &Path) -> Result<ModelConfig, ConfigFaults> {
     let file = folder.join(FILE);
-    let text = fs::read_to_string(&file).map_err(|error| {
-        ConfigFault::of_file(&file, format!("'{error}'"), "a readable UTF-8 text file", "mend or remove the file")
-    })?;
+    let text = read_text(&file)?;
     parse(name, &file, &text)
 }
 

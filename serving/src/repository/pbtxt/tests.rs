@@ -1,5 +1,6 @@
 //! What `config.pbtxt` gives, and what it says when it is wrong.
 
+use std::fs;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 

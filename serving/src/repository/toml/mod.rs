@@ -14,14 +14,13 @@
 mod reader;
 mod tables;
 
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
 use self::reader::{Document, Entry, Section};
 use super::batching::{self, Key, LARGEST_BATCH, MOST_THREADS};
 use super::config::{Joining, MaxBatch, ModelConfig, OnNewVersion, OutputLabels, Source, Warmup};
-use super::fault::{ConfigFault, ConfigFaults};
+use super::fault::{ConfigFaults, read_text};
 use super::labels;
 use super::policy::VersionPolicy;
 
@@ -34,9 +33,7 @@ pub const FILE: &str = "model.toml";
 /// Every fault of the file.
 pub fn read(name: &str, folder: &Path) -> Result<ModelConfig, ConfigFaults> {
     let file = folder.join(FILE);
-    let text = fs::read_to_string(&file).map_err(|error| {
-        ConfigFault::of_file(&file, format!("'{error}'"), "a readable UTF-8 text file", "mend or remove the file")
-    })?;
+    let text = read_text(&file)?;
     parse(name, &file, &text)
 }
 

@@ -1,0 +1,139 @@
+//! What the serving benchmarks share: a server in a process of its own, what it has used, and medians.
+
+#![allow(dead_code, reason = "each benchmark uses a part")]
+
+use std::error::Error;
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use takt_backend::discover::Surroundings;
+use takt_backend::ort::{OrtBackend, RuntimeOptions};
+use takt_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
+use takt_proto::inference::{ModelStatisticsRequest, ServerReadyRequest};
+use tonic::transport::{Channel, Endpoint};
+
+pub type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// ResNet-18 at 64x64, made by `models.py`.
+pub const MODEL: &str = "resnet18-64";
+pub const SIDE: usize = 64;
+pub const CLIENTS: usize = 16;
+
+/// The folder with the networks and ONNX Runtime; `None`, with the reason printed, where one is missing.
+pub fn prerequisites() -> Outcome<Option<(PathBuf, OrtBackend)>> {
+    let models = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let Some(models) = models.map(PathBuf::from).filter(|folder| folder.join(MODEL).is_dir()) else {
+        println!("skipped: make the networks with `python benches/models.py DIR` and name DIR after `--`");
+        return Ok(None);
+    };
+    let Some(backend) = OrtBackend::find(&Surroundings::of_process(), RuntimeOptions::default())? else {
+        println!("skipped: no ONNX Runtime found; set TAKT_ORT to its library");
+        return Ok(None);
+    };
+    Ok(Some((models, backend)))
+}
+
+/// What the server has done so far.
+pub struct Counts {
+    pub images: u64,
+    pub batches: u64,
+    /// Nanoseconds in queue, input, infer and output.
+    pub stages: [u64; 4],
+}
+
+/// A server of its own process, ended when dropped.
+pub struct Server {
+    child: Child,
+    address: String,
+    _state: tempfile::TempDir,
+}
+
+impl Server {
+    pub fn start(models: &Path) -> Outcome<Self> {
+        let state = tempfile::tempdir()?;
+        let ports = [free_port()?, free_port()?, free_port()?];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_takt"));
+        command.args(["serve", "--no-supervisor", "--host", "127.0.0.1", "--model-control-mode", "explicit"]);
+        command.args(["--load-model", MODEL, "--runtime", "onnxruntime", "--model-repository"]).arg(models);
+        command.arg("--state-dir").arg(state.path());
+        for (flag, port) in ["--grpc-port", "--http-port", "--metrics-port"].iter().zip(ports) {
+            command.arg(flag).arg(port.to_string());
+        }
+        let child = command.env("RUST_LOG", "warn").stdin(Stdio::null()).spawn()?;
+        let server = Self { child, address: format!("http://127.0.0.1:{}", ports[0]), _state: state };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !runtime.block_on(server.is_ready()) {
+            if Instant::now() > deadline {
+                return Err("the server was not ready within 60 s".into());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(server)
+    }
+
+    async fn is_ready(&self) -> bool {
+        match self.client().await {
+            Ok(mut client) => {
+                client.server_ready(ServerReadyRequest {}).await.is_ok_and(|answer| answer.get_ref().ready)
+            }
+            Err(_) => false,
+        }
+    }
+
+    pub async fn client(&self) -> Outcome<GrpcInferenceServiceClient<Channel>> {
+        let channel = Endpoint::from_shared(self.address.clone())?.tcp_nodelay(true).connect().await?;
+        Ok(GrpcInferenceServiceClient::new(channel))
+    }
+
+    pub async fn statistics(&self) -> Outcome<Counts> {
+        let request = ModelStatisticsRequest { name: MODEL.to_owned(), version: String::new() };
+        let answer = self.client().await?.model_statistics(request).await?.into_inner();
+        let stats = answer.model_stats.first().ok_or("no statistics")?;
+        let times = stats.inference_stats.as_ref().ok_or("no statistics of stages")?;
+        let stages = [&times.queue, &times.compute_input, &times.compute_infer, &times.compute_output];
+        Ok(Counts {
+            images: stats.inference_count,
+            batches: stats.execution_count,
+            stages: stages.map(|stage| stage.as_ref().map_or(0, |stage| stage.ns)),
+        })
+    }
+
+    pub fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> Outcome<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// User and system time of a process in seconds (`proc(5)`, stat fields 14 and 15, in ticks of 1/100 s).
+pub fn cpu_seconds(pid: &str) -> Outcome<f64> {
+    let mut text = String::new();
+    std::fs::File::open(format!("/proc/{pid}/stat"))?.read_to_string(&mut text)?;
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    Ok(ticks as f64 / 100.0)
+}
+
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Median with quartiles.
+pub fn spread(values: &mut [f64]) -> String {
+    let middle = median(values);
+    format!("{middle:.3} (quartiles {:.3} to {:.3})", values[values.len() / 4], values[values.len() * 3 / 4])
+}
