@@ -23,12 +23,17 @@ pub fn clamp(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
         bail!("clamp: the bounds are {low} and {high}, expected the lower one first")
     }
     let maps = Flat::of(x, "clamp", "the input")?;
-    let data = map(&maps.read()?, |v| v.max(low).min(high));
+    let data = map(&maps.read()?, |v| if v < low { low } else if v > high { high } else { v });
     record("clamp", maps.form(), data, Inputs::of(&[x]), move |gradient| {
         let gradient = maps.alike(gradient, "clamp")?;
         let dx = map2(&maps.read()?, &gradient.read()?, |v, g| if v > low && v < high { g } else { 0.0 });
         Ok(vec![Some(maps.tensor(dx)?)])
     })
+}
+
+/// `max(v, 0)` that lets NaN through, as it must not go unnoticed.
+pub(crate) fn positive(v: f32) -> f32 {
+    if v < 0.0 { 0.0 } else { v }
 }
 
 /// `a + b`, of one shape.
@@ -49,12 +54,12 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// If the shapes differ, or an input is not F32 on the CPU, or has gaps.
 pub fn add_relu(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (first, second) = pair(a, b, "add_relu")?;
-    let data = map2(&first.read()?, &second.read()?, |a, b| (a + b).max(0.0));
+    let data = map2(&first.read()?, &second.read()?, |a, b| positive(a + b));
     record("add_relu", first.form(), data, Inputs::of(&[a, b]), move |gradient| {
         let (a, b, gradient) = (first.read()?, second.read()?, first.alike(gradient, "add_relu")?);
         // The sign of the sum is all that is needed of it, and its terms are there: no third tensor has to be kept.
-        let positive = map2(&a, &b, |a, b| a + b);
-        let dx = map2(&positive, &gradient.read()?, |y, g| if y > 0.0 { g } else { 0.0 });
+        let sum = map2(&a, &b, |a, b| a + b);
+        let dx = map2(&sum, &gradient.read()?, |sum, g| if sum > 0.0 { g } else { 0.0 });
         let dx = first.tensor(dx)?;
         Ok(vec![Some(dx.clone()), Some(dx)])
     })

@@ -6,7 +6,7 @@ use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::batch::{Batch, Data, check};
-use crate::elementwise::{batch_tensor, whole};
+use crate::elementwise::{batch_tensor, positive, whole};
 use crate::simd::{map, map2, sum, sum2};
 use crate::tape::{Form, Inputs, record};
 
@@ -127,7 +127,7 @@ impl Affine {
     fn apply(&self, x: &[f32], out: &mut [f32], relu: bool) {
         let Self { factor, offset, .. } = *self;
         if relu {
-            map(out, x, |x| (factor * x + offset).max(0.0));
+            map(out, x, |x| positive(factor * x + offset));
         } else {
             map(out, x, |x| factor * x + offset);
         }

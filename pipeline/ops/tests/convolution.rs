@@ -87,7 +87,7 @@ fn compare(case: &Case) -> Result<()> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn convolutions_and_gradients_are_those_of_plain_loops(case in cases()) {
