@@ -3,5 +3,10 @@
 pub mod data;
 pub mod evaluate;
 mod math;
+pub mod predict;
 pub mod progress;
+pub mod prune;
 mod rng;
+#[cfg(test)]
+mod testing;
+pub mod train;

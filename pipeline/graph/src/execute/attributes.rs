@@ -1,10 +1,10 @@
 //! From a node's attributes to the parameters of the operations.
 
 use super::kernel::{Kernel, Pick, Unary};
-use super::ops::{Conv2dParams, PoolParams};
 use crate::Index;
 use crate::shape::{Dim, Facts, Op, Window, axis, cuts, pads, parts, permutation, reduction_axes, sorted_axes};
 use candle_core::{Device, Tensor};
+use takt_ops::{Conv2dParams, PoolParams};
 
 /// A node to be made a kernel.
 pub(super) struct Source<'a> {

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::ops::{Conv2dParams, PoolParams};
+use takt_ops::{Conv2dParams, PoolParams};
 
 /// A node, ready to run. Slots are places in the run's list of values.
 #[derive(Debug, Clone)]

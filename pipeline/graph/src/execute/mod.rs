@@ -10,7 +10,6 @@ mod compile;
 mod error;
 mod fuse;
 mod kernel;
-mod ops;
 mod run;
 mod write;
 

@@ -3,8 +3,8 @@
 use candle_core::{DType, Result, Tensor, bail};
 
 use super::kernel::{Binary, Kernel, Pick, Step, Unary};
-use super::ops::{self, BatchStats};
 use super::{ExecuteError, Executor, Mode};
+use takt_ops::{self as ops, BatchStats};
 
 /// What came out of a run.
 #[derive(Debug, Clone)]

@@ -52,7 +52,13 @@ pub(crate) fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: &C
         out.fill(bias.map_or(0.0, |bias| bias[channel]));
         let x = &x[channel * shape.input.plane()..(channel + 1) * shape.input.plane()];
         let weight = &weight[channel * shape.taps()..(channel + 1) * shape.taps()];
-        Arch::new().dispatch(Scatter { from: x, to: out, weight, spans: &spans, read: |span: &Span| (span.input, span.output) });
+        Arch::new().dispatch(Scatter {
+            from: x,
+            to: out,
+            weight,
+            spans: &spans,
+            read: |span: &Span| (span.input, span.output),
+        });
     });
     out
 }
@@ -63,7 +69,13 @@ pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], shape: &ConvShape) -> V
     out.par_chunks_exact_mut(shape.input.plane()).enumerate().for_each(|(channel, out)| {
         let dy = &dy[channel * shape.output.plane()..(channel + 1) * shape.output.plane()];
         let weight = &weight[channel * shape.taps()..(channel + 1) * shape.taps()];
-        Arch::new().dispatch(Scatter { from: dy, to: out, weight, spans: &spans, read: |span: &Span| (span.output, span.input) });
+        Arch::new().dispatch(Scatter {
+            from: dy,
+            to: out,
+            weight,
+            spans: &spans,
+            read: |span: &Span| (span.output, span.input),
+        });
     });
     out
 }
