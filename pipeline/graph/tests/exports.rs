@@ -87,7 +87,8 @@ fn inferred_shapes_are_those_of_the_run() {
         let facts = on(&name, infer(&model));
         let batch = i64::try_from(recorded.input[0]).unwrap();
         for (value, shape) in &recorded.shapes {
-            let inferred = facts.get(value).shape.as_ref().unwrap_or_else(|| panic!("{name}: nothing known of {value}"));
+            let inferred =
+                facts.get(value).shape.as_ref().unwrap_or_else(|| panic!("{name}: nothing known of {value}"));
             let inferred: Option<Vec<i64>> =
                 inferred.iter().map(|dim| dim.eval(&|symbol| (!symbol.starts_with('?')).then_some(batch))).collect();
             assert_eq!(inferred.as_ref(), Some(shape), "{name}: {value}");
@@ -187,7 +188,13 @@ fn everything_but_the_ends_can_be_pruned() {
         for locked in &found.locked {
             let outside = locked.reason.starts_with("the graph takes") || locked.reason.starts_with("the graph gives");
             let spatial = locked.axis > 1 || locked.reason.starts_with("Conv");
-            assert!(outside || spatial, "{name}: {} axis {} is locked: {}", locked.initializer, locked.axis, locked.reason);
+            assert!(
+                outside || spatial,
+                "{name}: {} axis {} is locked: {}",
+                locked.initializer,
+                locked.axis,
+                locked.reason
+            );
         }
     }
 }
