@@ -7,7 +7,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use crate::onnx::tensor_proto::DataLocation;
-use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::onnx::{GraphProto, ModelProto, NodeProto, StringStringEntryProto, TensorProto};
 use crate::tensor::TensorError;
 
 /// Why weights could not be read from another file.
@@ -178,7 +178,7 @@ fn inside(folder: &Path, location: &str) -> std::io::Result<Option<PathBuf>> {
 }
 
 fn entry<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
-    tensor.external_data.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
+    tensor.external_data.iter().find(|entry| entry.key() == key).map(StringStringEntryProto::value)
 }
 
 fn number(tensor: &TensorProto, key: &'static str) -> Result<Option<u64>, ExternalError> {

@@ -29,7 +29,6 @@ pub mod graph;
 mod load;
 mod model;
 pub mod node;
-#[rustfmt::skip]
 pub mod onnx;
 pub mod patch;
 mod save;

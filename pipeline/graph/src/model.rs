@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::check::{self, CheckErrors};
 use crate::node::is_standard;
-use crate::onnx::{GraphProto, ModelProto, OperatorSetIdProto};
+use crate::onnx::{GraphProto, ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
 /// Versions of ONNX's operator set that we know.
 pub const OPSETS: RangeInclusive<i64> = 13..=21;
@@ -81,7 +81,7 @@ impl Model {
     /// Value of a `metadata_props` entry.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
-        self.rest.metadata_props.iter().find(|entry| entry.key() == key).map(|entry| entry.value())
+        self.rest.metadata_props.iter().find(|entry| entry.key() == key).map(StringStringEntryProto::value)
     }
 
     /// Sets a `metadata_props` entry.
@@ -89,8 +89,7 @@ impl Model {
         let entries = &mut self.rest.metadata_props;
         match entries.iter_mut().find(|entry| entry.key() == key) {
             Some(entry) => entry.value = Some(value.to_owned()),
-            None => entries
-                .push(crate::onnx::StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_owned()) }),
+            None => entries.push(StringStringEntryProto { key: Some(key.to_owned()), value: Some(value.to_owned()) }),
         }
     }
 

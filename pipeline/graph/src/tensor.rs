@@ -9,7 +9,7 @@ use crate::onnx::tensor_proto::{DataLocation, DataType};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TensorError {
     /// A dimension below zero, or more elements than memory could ever hold.
-    #[error("found dimensions {0:?}, expected whole numbers from 0 whose product fits a file")]
+    #[error("found dimensions {0:?}, expected at most 64 whole numbers from 0 whose product fits a file")]
     Dims(Vec<i64>),
     /// The element type is not in the standard.
     #[error("found element type {0}, which onnx.proto does not define")]
@@ -129,6 +129,9 @@ impl TensorProto {
     pub fn shape(&self) -> Result<Vec<usize>, TensorError> {
         let dims = self.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<Vec<_>>>();
         let dims = dims.ok_or_else(|| TensorError::Dims(self.dims.clone()))?;
+        if dims.len() > crate::shape::MAX_RANK {
+            return Err(TensorError::Dims(self.dims.clone()));
+        }
         let product = dims.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim.max(1)));
         match product {
             Some(count) if count < MAX_BYTES => Ok(dims),

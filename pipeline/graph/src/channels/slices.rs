@@ -6,6 +6,9 @@ use std::ops::Range;
 use super::Role;
 use crate::shape::{Dim, Facts};
 
+/// Axes with more elements are not followed, hence not pruned: the longest we know, of VGG's first dense layer, has 25,088.
+const MAX_FOLLOWED: usize = 1 << 17;
+
 /// An axis of a value or an initialiser.
 pub(super) type Axis<'a> = (&'a str, usize);
 
@@ -47,12 +50,13 @@ impl<'a> Slices<'a> {
         }
     }
 
-    /// The elements of an axis; `None` if there is at most one, or their number is not known.
+    /// The elements of an axis; `None` if there is at most one, or too many to be channels, or their number is not known.
     pub fn row(&mut self, axis: Axis<'a>) -> Option<Range<usize>> {
         if let Some(row) = self.rows.get(&axis) {
             return Some(row.clone());
         }
-        let size = self.facts.get(axis.0).dim(axis.1).and_then(Dim::size).filter(|&size| size > 1)?;
+        let size =
+            self.facts.get(axis.0).dim(axis.1).and_then(Dim::size).filter(|size| (2..=MAX_FOLLOWED).contains(size))?;
         let start = self.parents.len();
         // Ids are 32 bits; no network we could prune has as many channels.
         let ids = u32::try_from(start).ok()?..u32::try_from(start.checked_add(size)?).ok()?;

@@ -1,3 +1,5 @@
+#![expect(clippy::single_range_in_vec_init, reason = "a unit of one slice is a list of one range")]
+
 use proptest::prelude::*;
 
 use super::*;

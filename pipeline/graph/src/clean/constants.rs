@@ -12,7 +12,7 @@ use crate::{Index, Model};
 pub struct FoldConstants;
 
 /// A repeated constant larger than this is left to the run.
-const MAX_EXPANDED: usize = 1 << 20;
+const MAX_EXPANDED: usize = 1 << 16;
 
 impl Pass for FoldConstants {
     fn name(&self) -> &'static str {

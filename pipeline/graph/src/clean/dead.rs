@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::Model;
 use crate::graph::captured;
+use crate::onnx::ValueInfoProto;
 use crate::patch::{Pass, Patch};
 use crate::shape::Facts;
 
@@ -18,7 +19,7 @@ impl Pass for RemoveDead {
 
     fn propose(&self, model: &Model, _: &Facts) -> Result<Patch, String> {
         let graph = model.graph();
-        let mut used: HashSet<&str> = graph.output.iter().map(|output| output.name()).collect();
+        let mut used: HashSet<&str> = graph.output.iter().map(ValueInfoProto::name).collect();
         let mut patch = Patch::default();
         // Nodes stand in topological order, so whoever uses a value is seen before who makes it.
         for (place, node) in graph.node.iter().enumerate().rev() {
@@ -30,7 +31,7 @@ impl Pass for RemoveDead {
             }
         }
         // An initialiser that is an input's default belongs to the model's face.
-        used.extend(graph.input.iter().map(|input| input.name()));
+        used.extend(graph.input.iter().map(ValueInfoProto::name));
         for tensor in graph.initializer.iter().filter(|tensor| !used.contains(tensor.name())) {
             patch.remove_initializer(tensor.name());
         }

@@ -11,7 +11,6 @@ const BATCH: usize = 2;
 
 /// A check for [`patch::run`](crate::patch::run): runs both models on the same inputs and refuses the second if an output is
 /// further off than `tolerance` times the largest. Free dimensions are taken to be 2.
-#[must_use]
 pub fn same_numbers(tolerance: f32) -> impl FnMut(&Model, &Model) -> Result<(), String> {
     move |before, after| {
         let run = |model| outputs(model).map_err(|error| error.to_string());

@@ -6,6 +6,9 @@ use crate::shape::{Dim, Facts, Op, Window, axis, cuts, pads, parts, permutation,
 use candle_core::{Device, Tensor};
 use takt_ops::{Conv2dParams, PoolParams};
 
+/// More than any image has pixels on a side.
+const MAX_LIST: usize = 1 << 20;
+
 /// A node to be made a kernel.
 pub(super) struct Source<'a> {
     pub op: Op<'a>,
@@ -185,11 +188,14 @@ impl Source<'_> {
         let cuts = cuts(&self.op)?.ok_or("its borders are not known; run the clean-up passes first")?;
         let mut picks = Vec::new();
         for cut in cuts {
-            let indices: Vec<u32> = cut.indices().filter_map(|index| u32::try_from(index).ok()).collect();
-            let pick = match (indices.first(), cut.step) {
-                (None, _) => return Err("found a slice of nothing".to_owned()),
-                (Some(&start), 1) => Pick::Range { start: start as usize, length: indices.len() },
-                _ => Pick::List(list(&indices)?),
+            let sizes = (usize::try_from(cut.start), usize::try_from(cut.count()));
+            let pick = match (cut.step, sizes) {
+                (_, (_, Ok(0))) => return Err("found a slice of nothing".to_owned()),
+                (1, (Ok(start), Ok(length))) => Pick::Range { start, length },
+                (_, (_, Ok(length))) if length <= MAX_LIST => {
+                    Pick::List(list(&cut.indices().filter_map(|index| u32::try_from(index).ok()).collect::<Vec<_>>())?)
+                }
+                _ => return Err(format!("found {} elements to pick one by one", cut.count())),
             };
             picks.push((cut.axis, pick));
         }

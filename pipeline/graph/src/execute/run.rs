@@ -136,12 +136,12 @@ fn one(kernel: &Kernel, inputs: &Inputs<'_>) -> Result<Tensor> {
         }
         Kernel::Slice(picks) => picks.iter().try_fold(x.clone(), |x, (axis, pick)| match pick {
             Pick::Range { start, length } => x.narrow(*axis, *start, *length),
-            Pick::List(indices) => x.index_select(indices, *axis),
+            Pick::List(indices) => x.contiguous()?.index_select(indices, *axis),
         }),
         Kernel::Gather { axis, indices } => x.contiguous()?.index_select(indices, *axis),
         Kernel::Pad(pads) => {
-            let pads = pads.iter().enumerate();
-            pads.fold(Ok(x.clone()), |x, (axis, &(before, after))| x?.pad_with_zeros(axis, before, after))
+            let mut pads = pads.iter().enumerate();
+            pads.try_fold(x.clone(), |x, (axis, &(before, after))| x.pad_with_zeros(axis, before, after))
         }
         Kernel::Gemm { alpha, beta, turn_a, turn_b } => gemm(inputs, *alpha, *beta, *turn_a, *turn_b),
         Kernel::MatMul => x.contiguous()?.broadcast_matmul(&inputs.get(1)?.contiguous()?),

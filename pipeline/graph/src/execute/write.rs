@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::{ExecuteError, Executor, Run};
 use crate::Model;
+use crate::onnx::TensorProto;
 
 pub(super) fn update_statistics(executor: &mut Executor, run: &Run, share: f64) -> Result<(), ExecuteError> {
     for (place, batch) in &run.statistics {
@@ -29,7 +30,7 @@ pub(super) fn write_to(executor: &Executor, model: &mut Model) -> Result<(), Exe
         statistics.flat_map(|norm| [(norm.mean_name.as_str(), &norm.mean), (norm.var_name.as_str(), &norm.var)]);
     let all: std::collections::HashMap<&str, &Tensor> = weights.chain(statistics).collect();
     for (name, value) in &all {
-        let there = model.graph().initializer_named(name).map(|tensor| tensor.shape());
+        let there = model.graph().initializer_named(name).map(TensorProto::shape);
         let expected = match there {
             Some(Ok(shape)) if shape == value.dims() => continue,
             Some(Ok(shape)) => format!("{shape:?}"),

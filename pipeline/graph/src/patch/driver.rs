@@ -3,6 +3,7 @@
 use super::Patch;
 use crate::Model;
 use crate::check::CheckErrors;
+use crate::onnx::ValueInfoProto;
 use crate::shape::{Fact, Facts, ShapeError, infer};
 
 /// One idea of how to change a graph.
@@ -123,7 +124,7 @@ pub const fn no_check(_: &Model, _: &Model) -> Result<(), String> {
 /// Values that there were before have the sizes they had.
 fn same_shapes(model: &Model, before: &Facts, after: &Facts) -> Result<(), String> {
     let graph = model.graph();
-    let outputs = graph.output.iter().map(|output| output.name());
+    let outputs = graph.output.iter().map(ValueInfoProto::name);
     for name in graph.node.iter().flat_map(|node| &node.output).map(String::as_str).chain(outputs) {
         let (old, new) = (before.get(name), after.get(name));
         if name.is_empty() || !differ(old, new) {

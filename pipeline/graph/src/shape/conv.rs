@@ -89,11 +89,10 @@ impl Window {
                 "found {padded} elements with padding, fewer than the kernel of {kernel} reaches over"
             ));
         }
-        let mut out = if self.ceil { (room + stride - 1) / stride } else { room / stride } + 1;
+        let whole = if self.ceil { room.saturating_add(stride - 1) / stride } else { room / stride };
         // A last window that begins in the padding at the end does not count (onnx, MaxPool, ceil_mode).
-        if self.ceil && (out - 1) * stride >= size + before {
-            out -= 1;
-        }
+        let beyond = self.ceil && whole.saturating_mul(stride) >= size.saturating_add(before);
+        let out = if beyond { whole } else { whole.saturating_add(1) };
         Ok(out)
     }
 

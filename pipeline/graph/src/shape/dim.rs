@@ -11,6 +11,9 @@ pub struct Dim {
     symbols: Vec<Arc<str>>,
 }
 
+/// More than any network multiplies.
+const MAX_SYMBOLS: usize = 16;
+
 impl Dim {
     /// A dimension that is not known before the model runs. A `?` begins names that inference made up.
     #[must_use]
@@ -41,6 +44,10 @@ impl Dim {
         let factor = self.factor.checked_mul(other.factor)?;
         if factor == 0 {
             return Some(0.into());
+        }
+        // A file made to harm could double them with each node.
+        if self.symbols.len() + other.symbols.len() > MAX_SYMBOLS {
+            return None;
         }
         let mut symbols = [self.symbols.as_slice(), &other.symbols].concat();
         symbols.sort_unstable();

@@ -25,6 +25,12 @@ pub struct Fact {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts(pub(super) HashMap<String, Fact>);
 
+/// What is said to be larger is taken to be unknown.
+const MAX_SIZE: i64 = 1 << 40;
+
+/// More dimensions than any operator works on.
+pub(crate) const MAX_RANK: usize = 64;
+
 /// Tensors with more elements than this are no shapes.
 pub(super) const MAX_ELEMENTS: usize = 64;
 
@@ -57,12 +63,13 @@ impl Fact {
             return Self::default();
         };
         let mut dim = |dim: &Dimension| match &dim.value {
-            Some(DimValue::DimValue(size)) if *size >= 0 => Dim::from(*size),
+            Some(DimValue::DimValue(size)) if (0..=MAX_SIZE).contains(size) => Dim::from(*size),
             Some(DimValue::DimParam(name)) if !name.is_empty() => Dim::symbol(name),
             _ => unknown(),
         };
         let kind = DataType::try_from(tensor.elem_type()).ok().filter(|&kind| kind != DataType::Undefined);
-        let shape = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(&mut dim).collect());
+        let shape = tensor.shape.as_ref().filter(|shape| shape.dim.len() <= MAX_RANK);
+        let shape = shape.map(|shape| shape.dim.iter().map(&mut dim).collect());
         Self { kind, shape, elements: None }
     }
 

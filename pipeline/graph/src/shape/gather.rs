@@ -12,13 +12,19 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
+    /// How many indices it keeps.
+    pub fn count(self) -> i64 {
+        let (length, step) = if self.step > 0 {
+            (self.end.saturating_sub(self.start), self.step)
+        } else {
+            (self.start.saturating_sub(self.end), self.step.saturating_neg())
+        };
+        length.max(0).saturating_add(step - 1) / step.max(1)
+    }
+
     /// The indices it keeps.
     pub fn indices(self) -> impl Iterator<Item = i64> {
-        let count = match self.step {
-            step if step > 0 => (self.end - self.start + step - 1).max(0) / step,
-            step => (self.start - self.end - step - 1).max(0) / -step,
-        };
-        (0..count).map(move |at| self.start + at * self.step)
+        (0..self.count()).map(move |at| self.start + at * self.step)
     }
 }
 
@@ -59,7 +65,7 @@ pub(super) fn slice(op: &Op<'_>) -> Ruled {
     };
     let mut cut_shape = shape.to_vec();
     for cut in &cuts {
-        cut_shape[cut.axis] = cut.indices().count().into();
+        cut_shape[cut.axis] = cut.count().into();
     }
     let elements = match (op.input(0).elements.as_ref(), cuts.as_slice()) {
         (Some(elements), [cut]) => pick(elements, cut.indices()),

@@ -107,6 +107,9 @@ pub(super) fn unsqueeze(op: &Op<'_>) -> Ruled {
     };
     let axes = axes.ok_or("found no axes")?;
     let rank = shape.len() + axes.len();
+    if rank > super::MAX_RANK {
+        return Err(format!("found {} axes to add", axes.len()));
+    }
     let axes = reduce::sorted(&axes, rank)?;
     if axes.len() + shape.len() != rank {
         return Err(format!("found an axis twice for {}", op.input(0)));

@@ -23,6 +23,7 @@ pub(crate) use constant::tensor as constant_tensor;
 pub(crate) use conv::Window;
 pub use dim::Dim;
 pub(crate) use elementwise::{BINARY, UNARY};
+pub(crate) use fact::MAX_RANK;
 pub use fact::{Fact, Facts};
 pub(crate) use gather::cuts;
 pub(crate) use layout::{permutation, reshaped};
@@ -137,6 +138,12 @@ pub fn infer(model: &Model) -> Result<Facts, ShapeError> {
         let mut ruled = ruled.into_iter();
         for name in &node.output {
             let mut fact = ruled.next().unwrap_or_default();
+            // Chains could double either with each node.
+            if fact.rank().is_some_and(|rank| rank > fact::MAX_RANK) {
+                let fault = format!("found an output of {} dimensions", fact.rank().unwrap_or(0));
+                return Err(ShapeError::Node { node: node.label(), fault });
+            }
+            fact.elements = fact.elements.filter(|elements| elements.len() <= fact::MAX_ELEMENTS);
             if let Some(value) = declared.get(name.as_str()) {
                 let told = Fact::declared(value, &mut unknown);
                 contradicts(name, &told, &fact)?;

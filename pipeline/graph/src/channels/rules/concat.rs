@@ -44,6 +44,9 @@ pub(super) fn slice<'a>(op: &Op<'a>, slices: &mut Slices<'a>) {
     let Ok(Some(cuts)) = cuts(op) else { return };
     slices.tie_all(input, output, |axis| cuts.iter().any(|cut| cut.axis == axis));
     for cut in cuts.iter().filter(|cut| cut.step == 1) {
+        if slices.row((input, cut.axis)).is_none() {
+            continue;
+        }
         let indices: Vec<_> = cut.indices().filter_map(|index| usize::try_from(index).ok()).collect();
         pick((input, cut.axis), (output, cut.axis), &indices, slices);
     }
