@@ -13,9 +13,14 @@ use super::predictions::Predictions;
 use super::slices::ColumnSlices;
 use crate::data::Corruption;
 
+/// Schema of the report's JSON.
+const SCHEMA: u32 = 1;
+
 /// Everything that was found out about a model. What was not measured is empty, and a gate on it says no.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// Schema of the report's JSON: 1.
+    pub schema: u32,
     /// Which model, for people.
     pub model: String,
     /// On which images, for people, such as `surface-defects, test`.
@@ -104,6 +109,7 @@ impl Report {
     #[must_use]
     pub fn new(model: &str, data: &str, predictions: &Predictions, options: ReportOptions) -> Self {
         Self {
+            schema: SCHEMA,
             model: model.to_owned(),
             data: data.to_owned(),
             metrics: Metrics::of(predictions),
