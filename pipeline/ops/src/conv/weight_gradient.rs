@@ -1,7 +1,8 @@
 //! The gradient of the weights: for each tap, output gradients times what the tap read, summed over positions and images.
 //!
-//! Both are transposed once into panels, positions outermost; all taps then read the same panels, shifted. Threads divide
-//! the output channels, so that no sums have to be merged and results do not depend on the number of threads.
+//! Both are transposed once into panels, positions outermost; all taps then read the same panels, shifted. Few input
+//! channels would leave most of a panel empty: there, as in a network's first layer, panels hold channels and taps.
+//! Threads divide the weights, not the images: no sums have to be merged, and results do not depend on their number.
 
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use rayon::prelude::*;
 
 use super::shape::{Axis, ConvShape};
 use super::tile::{COLUMNS, Left, ROWS, Right, Run, Tile, multiply};
-use crate::parallel::pieces;
+use crate::parallel::{pieces, split_columns};
 
 /// Steps between two passes over the taps: what they read of one right panel stays in the second-level cache.
 const STEPS: usize = 512;
@@ -18,8 +19,11 @@ const STEPS: usize = 512;
 pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: &ConvShape) -> Vec<f32> {
     let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
     let left: Vec<Left> = panels(dy, shape.output.plane(), outputs);
-    let right: Vec<Right> = panels(x, shape.input.plane(), inputs);
     let runs = Runs::of(shape);
+    if inputs < COLUMNS / 2 && taps > 1 {
+        return unfolded(x, &left, shape, &runs);
+    }
+    let right: Vec<Right> = panels(x, shape.input.plane(), inputs);
     let panels = outputs.div_ceil(ROWS);
     let count = pieces(panels);
     let mut gradient = vec![0.0; shape.output.c * inputs * taps];
@@ -72,6 +76,45 @@ impl Task<'_> {
     }
 }
 
+/// With right panels of input channels and taps together, made for some output rows at a time.
+fn unfolded(x: &[f32], left: &[Left], shape: &ConvShape, runs: &Runs) -> Vec<f32> {
+    let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
+    let (columns, left_steps) = (inputs * taps, shape.output.plane());
+    let panels = outputs.div_ceil(ROWS);
+    let starts = (0..columns).step_by(COLUMNS);
+    let bounds: Vec<usize> = starts.chain([columns]).collect();
+    let mut gradient = vec![0.0; shape.output.c * columns];
+    let parts = split_columns(&mut gradient, columns, &bounds);
+    parts.into_par_iter().zip(&bounds).for_each(|(mut rows, first)| {
+        let mut right: Vec<Right> = Vec::new();
+        for (group, rows) in rows.chunks_exact_mut(outputs).enumerate() {
+            let x = &x[group * inputs * shape.input.plane()..][..inputs * shape.input.plane()];
+            let left = &left[group * panels * left_steps..][..panels * left_steps];
+            let mut tiles = vec![[[0.0; COLUMNS]; ROWS]; panels];
+            for (chunk, by_tap) in runs.chunks.iter().enumerate() {
+                let start = chunk * runs.steps;
+                let len = runs.steps.min(left_steps - start);
+                right.clear();
+                right.resize(len, [0.0; COLUMNS]);
+                for (column, index) in (*first..columns.min(first + COLUMNS)).enumerate() {
+                    let x = &x[index / taps * shape.input.plane()..][..shape.input.plane()];
+                    for run in &by_tap[index % taps] {
+                        let right = &mut right[run.left - start..][..run.len];
+                        for (right, x) in right.iter_mut().zip(&x[run.right..run.right + run.len]) {
+                            right[column] = *x;
+                        }
+                    }
+                }
+                multiply(left, left_steps, &right, &[Run { left: start, right: 0, len }], &mut tiles);
+            }
+            for (row, sums) in rows.iter_mut().zip(tiles.as_flattened()) {
+                row.copy_from_slice(&sums[..row.len()]);
+            }
+        }
+    });
+    gradient
+}
+
 /// Writes tiles, by tap and row panel, into rows of `[inputs, taps]`, from input channel `first`.
 fn write(tiles: &[Tile], panels: usize, taps: usize, inputs: usize, first: usize, gradient: &mut [f32]) {
     let width = COLUMNS.min(inputs - first);
@@ -113,6 +156,8 @@ fn panels<const WIDTH: usize>(channels: &[f32], plane: usize, per_group: usize) 
 struct Runs {
     /// By chunk of output rows, then by tap.
     chunks: Vec<Vec<Vec<Run>>>,
+    /// Steps of the left panel in a chunk; the last may have fewer.
+    steps: usize,
 }
 
 impl Runs {
@@ -122,10 +167,9 @@ impl Runs {
         let starts = (0..shape.output.h).step_by(rows);
         let chunks = starts.map(|start| {
             let rows = start..shape.output.h.min(start + rows);
-            let taps = 0..shape.taps();
-            taps.map(|tap| Self::of_tap(shape, rows.clone(), tap)).collect()
+            (0..shape.taps()).map(|tap| Self::of_tap(shape, rows.clone(), tap)).collect()
         });
-        Self { chunks: chunks.collect() }
+        Self { chunks: chunks.collect(), steps: rows * per_row }
     }
 
     fn of_tap(shape: &ConvShape, rows: Range<usize>, tap: usize) -> Vec<Run> {

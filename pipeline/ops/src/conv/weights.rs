@@ -7,25 +7,53 @@ use super::tile::{Left, ROWS};
 
 /// For the forward pass: rows are output channels, steps are tap, then input channel.
 pub(crate) fn forward(weight: &[f32], shape: &ConvShape) -> Vec<Left> {
-    let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
-    let (steps, panels) = (inputs * taps, outputs.div_ceil(ROWS));
+    let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
+    let strides = Strides { row: inputs * shape.taps(), channel: shape.taps() };
+    pack(weight, shape, Sides { rows: outputs, channels: inputs }, strides)
+}
+
+/// For the gradient of the input: rows are input channels, steps are tap, then output channel.
+pub(crate) fn transposed(weight: &[f32], shape: &ConvShape) -> Vec<Left> {
+    let (inputs, outputs) = (shape.group_inputs(), shape.group_outputs());
+    let strides = Strides { row: shape.taps(), channel: inputs * shape.taps() };
+    pack(weight, shape, Sides { rows: inputs, channels: outputs }, strides)
+}
+
+/// Channels of a group on both sides of the product.
+#[derive(Clone, Copy)]
+struct Sides {
+    rows: usize,
+    channels: usize,
+}
+
+/// Elements from one row, or one channel of the sum, to the next; taps follow each other.
+#[derive(Clone, Copy)]
+struct Strides {
+    row: usize,
+    channel: usize,
+}
+
+fn pack(weight: &[f32], shape: &ConvShape, sides: Sides, strides: Strides) -> Vec<Left> {
+    let (taps, panels) = (shape.taps(), sides.rows.div_ceil(ROWS));
+    let steps = taps * sides.channels;
     let mut packed = vec![[0.0; ROWS]; shape.groups * panels * steps];
     packed.par_chunks_exact_mut(steps).enumerate().for_each(|(panel, packed)| {
         let (group, first) = (panel / panels, panel % panels * ROWS);
-        let rows = ROWS.min(outputs - first);
-        let weight = &weight[(group * outputs + first) * steps..][..rows * steps];
-        if taps == 1 && rows == ROWS {
-            let mut rows = weight.chunks_exact(steps);
-            let rows: [&[f32]; ROWS] = std::array::from_fn(|_| rows.next().unwrap_or_default());
-            for (step, packed) in packed.iter_mut().enumerate() {
-                *packed = rows.map(|row| row[step]);
-            }
-            return;
-        }
-        for (row, weight) in weight.chunks_exact(steps).enumerate() {
-            for (channel, weight) in weight.chunks_exact(taps).enumerate() {
-                for (packed, weight) in packed[channel..].iter_mut().step_by(inputs).zip(weight) {
-                    packed[row] = *weight;
+        let rows = ROWS.min(sides.rows - first);
+        let weight = &weight[group * sides.rows * steps..][..sides.rows * steps];
+        for channel in 0..sides.channels {
+            let weight = &weight[first * strides.row + channel * strides.channel..];
+            match taps {
+                // The usual windows, with loops that the compiler unrolls.
+                1 if rows == ROWS => pack_taps::<1>(weight, strides.row, &mut packed[channel..], sides.channels),
+                9 if rows == ROWS => pack_taps::<9>(weight, strides.row, &mut packed[channel..], sides.channels),
+                _ => {
+                    for row in 0..rows {
+                        let packed = packed[channel..].iter_mut().step_by(sides.channels);
+                        for (packed, weight) in packed.zip(&weight[row * strides.row..][..taps]) {
+                            packed[row] = *weight;
+                        }
+                    }
                 }
             }
         }
@@ -33,23 +61,11 @@ pub(crate) fn forward(weight: &[f32], shape: &ConvShape) -> Vec<Left> {
     packed
 }
 
-/// For the gradient of the input: rows are input channels, steps are tap, then output channel.
-pub(crate) fn transposed(weight: &[f32], shape: &ConvShape) -> Vec<Left> {
-    let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
-    let (steps, panels) = (outputs * taps, inputs.div_ceil(ROWS));
-    let mut packed = vec![[0.0; ROWS]; shape.groups * panels * steps];
-    packed.par_chunks_exact_mut(steps).enumerate().for_each(|(panel, packed)| {
-        let (group, first) = (panel / panels, panel % panels * ROWS);
-        let rows = ROWS.min(inputs - first);
-        let weight = &weight[group * outputs * inputs * taps..][..outputs * inputs * taps];
-        for (output, weight) in weight.chunks_exact(inputs * taps).enumerate() {
-            let weight = &weight[first * taps..(first + rows) * taps];
-            for (row, weight) in weight.chunks_exact(taps).enumerate() {
-                for (packed, weight) in packed[output..].iter_mut().step_by(outputs).zip(weight) {
-                    packed[row] = *weight;
-                }
-            }
-        }
-    });
-    packed
+/// The taps of six rows, one step of the panel each.
+fn pack_taps<const TAPS: usize>(weight: &[f32], row: usize, packed: &mut [Left], channels: usize) {
+    let rows: [[f32; TAPS]; ROWS] =
+        std::array::from_fn(|i| weight[i * row..].first_chunk().copied().unwrap_or([0.0; TAPS]));
+    for (tap, packed) in packed.iter_mut().step_by(channels).enumerate().take(TAPS) {
+        *packed = rows.map(|row| row[tap]);
+    }
 }

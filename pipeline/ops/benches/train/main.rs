@@ -110,7 +110,7 @@ struct Torch {
 
 impl Torch {
     fn start(python: &str) -> Result<Self> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/reference.py");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/train/reference.py");
         let mut child = Command::new(python)
             .args(["-u", script])
             .env("OMP_NUM_THREADS", "2")

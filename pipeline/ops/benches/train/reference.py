@@ -1,4 +1,4 @@
-"""PyTorch's side of benches/train.rs: for each line `NETWORK SECONDS` on standard input, trains that long on random
+"""PyTorch's side of benches/train: for each line `NETWORK SECONDS` on standard input, trains that long on random
 images and answers with the images per second. Two threads, channels last, batch 16, 64 px, SGD with momentum."""
 
 import sys

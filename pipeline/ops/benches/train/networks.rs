@@ -6,8 +6,8 @@ use takt_ops::{
 };
 
 /// A network in training.
-pub struct Network {
-    pub vars: Vec<(String, Var)>,
+pub(crate) struct Network {
+    pub(crate) vars: Vec<(String, Var)>,
     layers: Vec<Layer>,
     head: [Var; 2],
 }
@@ -44,7 +44,7 @@ impl Unit {
 }
 
 impl Network {
-    pub fn named(name: &str) -> Result<Self> {
+    pub(crate) fn named(name: &str) -> Result<Self> {
         let mut builder = Builder { vars: Vec::new(), layers: Vec::new(), seed: 1 };
         let features = match name {
             "resnet18" => builder.resnet([2, 2, 2, 2], false)?,
@@ -55,7 +55,7 @@ impl Network {
         Ok(Self { vars: builder.vars, layers: builder.layers, head })
     }
 
-    pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&self, images: &Tensor) -> Result<Tensor> {
         let mut x = images.clone();
         for layer in &self.layers {
             x = match layer {
