@@ -43,7 +43,7 @@ const ISOLATED: [(&str, &[&str]); 24] = [
     ("anyhow", &["takt"]),
     ("tracing-subscriber", &["takt"]),
     // Tensors with gradients stay where models are made.
-    ("candle*", &["takt-graph"]),
+    ("candle*", &["takt-graph", "takt-pipeline"]),
     // Not there yet. When they come, they come to one crate each, and never to an edge image.
     ("kube*", &[]),
     ("k8s-openapi", &[]),
