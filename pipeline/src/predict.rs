@@ -2,22 +2,34 @@
 //! file.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
+use takt_artifact::DataType;
+use takt_backend::{Backend, InputView, LoadRequest, Session};
 use takt_graph::Model;
 use takt_graph::execute::{Executor, Mode, Options};
 
 use crate::data::{Batch, Batches, Batching, Images, Tail, Views};
 use crate::progress::Progress;
+use crate::stage::StageError;
 use crate::train::TrainError;
 
 /// Something that turns images into one row of numbers each.
-#[derive(Debug)]
 pub struct Runner {
-    executor: Executor,
+    by: By,
     classes: usize,
 }
+
+enum By {
+    Executor(Executor),
+    /// A session runs one batch at a time.
+    Session(Mutex<Box<dyn Session>>),
+}
+
+/// Name, shape and elements of an output.
+pub(crate) type NamedOutput = (String, Vec<usize>, Vec<f32>);
 
 impl Runner {
     /// Runs a graph with its weights frozen.
@@ -26,7 +38,21 @@ impl Runner {
     /// The graph has an operator that the executor has not, or no output `[batch, classes]`.
     pub fn executor(model: &Model) -> Result<Self, TrainError> {
         let executor = Executor::new(model, &Options { frozen: true, ..Options::default() })?;
-        Ok(Self { executor, classes: classes(model)? })
+        Ok(Self { by: By::Executor(executor), classes: classes(model)? })
+    }
+
+    /// Runs a file on the runtime that serving would take, on one thread.
+    ///
+    /// # Errors
+    /// No runtime takes the model, or it has no output `[batch, classes]`.
+    pub fn file(path: &Path) -> Result<Self, StageError> {
+        let session = open_session(path)?;
+        let shape = session.signature().outputs.first().map(|output| output.shape.clone()).unwrap_or_default();
+        let classes = match shape.as_slice() {
+            [_, classes] => usize::try_from(*classes).map_err(|_| no_output(&format!("{shape:?}")))?,
+            _ => return Err(no_output(&format!("{shape:?}")).into()),
+        };
+        Ok(Self { by: By::Session(Mutex::new(session)), classes })
     }
 
     /// Numbers per image.
@@ -39,9 +65,57 @@ impl Runner {
     ///
     /// # Errors
     /// The images do not fit the model, or a node fails.
-    pub fn run(&self, batch: Batch) -> Result<Vec<f32>, TrainError> {
-        first_output(&self.executor, batch, Mode::Eval)
+    pub fn run(&self, batch: Batch) -> Result<Vec<f32>, StageError> {
+        match &self.by {
+            By::Executor(executor) => Ok(first_output(executor, batch, Mode::Eval)?),
+            By::Session(session) => {
+                let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
+                let outputs = run_session(&mut **session, &batch)?;
+                Ok(outputs.into_iter().next().map(|(_, _, values)| values).unwrap_or_default())
+            }
+        }
     }
+
+    /// All outputs of a session on some samples as they are, as one batch.
+    pub(crate) fn outputs(
+        session: &mut dyn Session,
+        images: &Arc<Images>,
+        samples: &[usize],
+    ) -> Result<Vec<NamedOutput>, StageError> {
+        let size = NonZeroUsize::new(samples.len()).unwrap_or(NonZeroUsize::MIN);
+        let batching = Batching { size, tail: Tail::Keep, views: Views::Plain, threads: NonZeroUsize::MIN };
+        match Batches::start(images, samples, batching)?.next().transpose()? {
+            Some(batch) => run_session(session, &batch),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Opens a model file on ONNX Runtime where it is built in and found, else on tract. One thread: figures of a model, not of
+/// a machine's cores.
+pub(crate) fn open_session(path: &Path) -> Result<Box<dyn Session>, StageError> {
+    let request = LoadRequest { model: path.to_owned(), ..LoadRequest::default() };
+    #[cfg(feature = "ort")]
+    {
+        use takt_backend::discover::Surroundings;
+        use takt_backend::ort::{OrtBackend, RuntimeOptions};
+        let options = RuntimeOptions { intra_op_threads: 1, ..RuntimeOptions::default() };
+        if let Some(backend) = OrtBackend::find(&Surroundings::of_process(), options)? {
+            return Ok(backend.load(&request)?);
+        }
+    }
+    Ok(takt_backend::tract::TractBackend::new().load(&request)?)
+}
+
+fn run_session(session: &mut dyn Session, batch: &Batch) -> Result<Vec<NamedOutput>, StageError> {
+    // A view is aligned to 8 bytes.
+    let mut words = vec![0u64; batch.inputs.len().div_ceil(2)];
+    bytemuck::cast_slice_mut::<u64, f32>(&mut words)[..batch.inputs.len()].copy_from_slice(&batch.inputs);
+    let data = &bytemuck::cast_slice::<u64, u8>(&words)[..batch.inputs.len() * 4];
+    let names: Vec<String> = session.signature().outputs.iter().map(|output| output.name.clone()).collect();
+    let outputs = session.run(&[InputView { datatype: DataType::Fp32, shape: &batch.shape, data }])?;
+    let floats = |data: &[u8]| data.as_chunks::<4>().0.iter().map(|chunk| f32::from_ne_bytes(*chunk)).collect();
+    Ok(names.into_iter().zip(outputs).map(|(name, output)| (name, output.shape, floats(&output.data))).collect())
 }
 
 /// The first output of a run, row by row.
@@ -93,7 +167,7 @@ pub fn run_views(
     batch: NonZeroUsize,
     threads: NonZeroUsize,
     progress: &dyn Progress,
-) -> Result<Vec<f32>, TrainError> {
+) -> Result<Vec<f32>, StageError> {
     let mut outputs = Vec::with_capacity(samples.len() * runner.classes);
     for batch in Batches::start(images, samples, Batching { size: batch, tail: Tail::Keep, views, threads })? {
         let batch = batch?;

@@ -51,7 +51,8 @@ fn pairs(model: &Model) -> Vec<Pair> {
         let behind = next(conv)?;
         let behind = if homogeneous(nodes.get(behind)?) { next(nodes.get(behind)?)? } else { behind };
         let second = nodes.get(behind).filter(|node| movable(node, &index))?;
-        Some(Pair { first, second: behind }).filter(|_| second.input_name(0).is_some_and(|input| index.initializer(input).is_none()))
+        Some(Pair { first, second: behind })
+            .filter(|_| second.input_name(0).is_some_and(|input| index.initializer(input).is_none()))
     };
     (0..nodes.len()).filter_map(pair).collect()
 }
@@ -67,7 +68,9 @@ fn movable(node: &NodeProto, index: &Index<'_>) -> bool {
 
 /// Returns how far the largest factor is from 1.
 fn balance(model: &mut Model, Pair { first, second }: Pair) -> Result<f32, QuantiseError> {
-    let name = |node: usize, slot: usize| model.graph().node.get(node).and_then(|node| node.input_name(slot)).map(str::to_owned);
+    let name = |node: usize, slot: usize| {
+        model.graph().node.get(node).and_then(|node| node.input_name(slot)).map(str::to_owned)
+    };
     let groups = model.graph().node.get(second).and_then(|node| node.int("group")).unwrap_or(1);
     let (Some(from), Some(to)) = (name(first, 1), name(second, 1)) else { return Ok(0.0) };
     let bias = name(first, 2);
@@ -78,7 +81,9 @@ fn balance(model: &mut Model, Pair { first, second }: Pair) -> Result<f32, Quant
     let most_made: Vec<f32> = makes.values.chunks(makes.each()).map(largest).collect();
     let mut most_read = vec![0.0_f32; made];
     reads.by_input(groups, |channel, weights| most_read[channel] = most_read[channel].max(largest(weights)));
-    let factor = |(&made, &read): (&f32, &f32)| if made > 0.0 && read > 0.0 { (made / read).sqrt().clamp(1.0 / MOST, MOST) } else { 1.0 };
+    let factor = |(&made, &read): (&f32, &f32)| {
+        if made > 0.0 && read > 0.0 { (made / read).sqrt().clamp(1.0 / MOST, MOST) } else { 1.0 }
+    };
     let factors: Vec<f32> = most_made.iter().zip(&most_read).map(factor).collect();
     let each = makes.each();
     for (row, factor) in makes.values.chunks_mut(each).zip(&factors) {
@@ -103,7 +108,9 @@ struct Weights {
 impl Weights {
     fn read(model: &Model, name: &str) -> Result<Self, QuantiseError> {
         let fault = |fault| QuantiseError::Tensor { name: name.to_owned(), fault };
-        let Some(tensor) = model.graph().initializer_named(name) else { return Ok(Self { shape: Vec::new(), values: Vec::new() }) };
+        let Some(tensor) = model.graph().initializer_named(name) else {
+            return Ok(Self { shape: Vec::new(), values: Vec::new() });
+        };
         Ok(Self { shape: tensor.shape().map_err(fault)?, values: tensor.f32s().map_err(fault)? })
     }
 

@@ -61,7 +61,9 @@ pub enum QuantiseError {
         expected: &'static str,
     },
     /// A value became infinite or no number at all.
-    #[error("'{value}' holds numbers that are not finite on calibration images; check their normalisation and the model's weights")]
+    #[error(
+        "'{value}' holds numbers that are not finite on calibration images; check their normalisation and the model's weights"
+    )]
     NotFinite {
         /// The value or initialiser.
         value: String,

@@ -68,7 +68,11 @@ impl Writer {
         name
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "zero points are within the grid's bytes")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "zero points are within the grid's bytes"
+    )]
     fn parameters(&mut self, group: &str, grid: &Grid) -> Parameters {
         let zero = grid.zero_point;
         Parameters {
@@ -94,9 +98,15 @@ impl Writer {
     fn layer(&mut self, node: &mut NodeProto, layer: &Layer) {
         let axis = channel_axis(node);
         let channels = layer.rows.channels();
-        let weight = self.tensor(&format!("{}.quantised", layer.weight), |name| layer.rows.integers(name, &layer.quantised.integers));
-        let scale = self.tensor(&format!("{}.scale", layer.weight), |name| TensorProto::from_f32(name, &[channels], &layer.quantised.scales));
-        let zero = self.tensor(&format!("{}.zero_point", layer.weight), |name| TensorProto::from_i8(name, &[channels], &vec![0; channels]));
+        let weight = self.tensor(&format!("{}.quantised", layer.weight), |name| {
+            layer.rows.integers(name, &layer.quantised.integers)
+        });
+        let scale = self.tensor(&format!("{}.scale", layer.weight), |name| {
+            TensorProto::from_f32(name, &[channels], &layer.quantised.scales)
+        });
+        let zero = self.tensor(&format!("{}.zero_point", layer.weight), |name| {
+            TensorProto::from_i8(name, &[channels], &vec![0; channels])
+        });
         let weight = self.dequantise(&layer.weight, [&weight, &scale, &zero], axis);
         if let Some(input) = node.input.get_mut(1) {
             *input = weight;
@@ -105,10 +115,14 @@ impl Writer {
         let base = node.input_name(2).map_or_else(|| format!("{}.bias", layer.weight), str::to_owned);
         let bias = match layer.integer_bias().filter(|_| self.target.integer_bias()) {
             Some(integers) => {
-                let values = self.tensor(&format!("{base}.quantised"), |name| TensorProto::from_i32(name, &[channels], &integers));
+                let values = self
+                    .tensor(&format!("{base}.quantised"), |name| TensorProto::from_i32(name, &[channels], &integers));
                 let scales = layer.bias_scales();
-                let scale = self.tensor(&format!("{base}.scale"), |name| TensorProto::from_f32(name, &[channels], &scales));
-                let zero = self.tensor(&format!("{base}.zero_point"), |name| TensorProto::from_i32(name, &[channels], &vec![0; channels]));
+                let scale =
+                    self.tensor(&format!("{base}.scale"), |name| TensorProto::from_f32(name, &[channels], &scales));
+                let zero = self.tensor(&format!("{base}.zero_point"), |name| {
+                    TensorProto::from_i32(name, &[channels], &vec![0; channels])
+                });
                 self.dequantise(&base, [&values, &scale, &zero], 0)
             }
             None => self.tensor(&base, |name| TensorProto::from_f32(name, &[channels], bias)),
@@ -135,5 +149,7 @@ fn drop_unused(graph: &mut GraphProto) {
     let used: HashSet<String> =
         named.filter(|name| !index.consumers(name).is_empty() || index.is_output(name)).map(str::to_owned).collect();
     graph.initializer.retain(|tensor| used.contains(tensor.name()));
-    graph.input.retain(|input| used.contains(input.name()) || !graph.initializer.iter().any(|tensor| tensor.name() == input.name()));
+    graph.input.retain(|input| {
+        used.contains(input.name()) || !graph.initializer.iter().any(|tensor| tensor.name() == input.name())
+    });
 }

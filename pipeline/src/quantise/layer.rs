@@ -90,7 +90,13 @@ impl Layer {
     /// 4.2, by calibration images), and onto its grid. Returns by how much each channel has moved from the original bias.
     ///
     /// A MatMul has no place for a bias and stays without.
-    pub fn settle_bias(&mut self, node: &NodeProto, exact: &[Tensor], output: &[Tensor], options: &Options) -> Result<Vec<f32>, QuantiseError> {
+    pub fn settle_bias(
+        &mut self,
+        node: &NodeProto,
+        exact: &[Tensor],
+        output: &[Tensor],
+        options: &Options,
+    ) -> Result<Vec<f32>, QuantiseError> {
         let channels = self.rows.channels();
         let original = self.bias.clone().unwrap_or_else(|| vec![0.0; channels]);
         if options.correct_bias && !node.is("MatMul") {
@@ -165,7 +171,8 @@ impl Samples<'_> {
                     self.window.gather(image, shape, &places, group, &mut columns[group]);
                     let mine = &output[group * per_group * height * width..];
                     for &(row, column) in &places {
-                        targets[group].extend((0..per_group).map(|channel| mine[(channel * height + row) * width + column]));
+                        targets[group]
+                            .extend((0..per_group).map(|channel| mine[(channel * height + row) * width + column]));
                     }
                 }
             }

@@ -104,9 +104,11 @@ impl Options {
     fn check(&self) -> Result<(), QuantiseError> {
         let fault = |option, found: String, expected| Err(QuantiseError::Option { option, found, expected });
         match self.calibration {
-            Calibration::Percentile(share) if !(0.0..0.5).contains(&share) => {
-                fault("the share cut off on either side", share.to_string(), "a share from 0 to below 0.5, such as 0.0001")
-            }
+            Calibration::Percentile(share) if !(0.0..0.5).contains(&share) => fault(
+                "the share cut off on either side",
+                share.to_string(),
+                "a share from 0 to below 0.5, such as 0.0001",
+            ),
             _ if self.walked == 0 => fault("images to learn from", "0".to_owned(), "at least 1"),
             _ => Ok(()),
         }
@@ -174,9 +176,11 @@ pub fn quantise(
     let grids = plan.grids.iter().filter_map(|(value, group)| Some((value.clone(), *groups.get(group)?))).collect();
     let walk = Walk { model: &model, facts: &facts, plan: &plan, grids: &grids, options };
     let walked = walk.run(observed.kept, progress)?;
-    let nodes: Vec<String> = walked.layers.keys().filter_map(|&place| model.graph().node.get(place)).map(|node| node.label()).collect();
+    let nodes: Vec<String> =
+        walked.layers.keys().filter_map(|&place| model.graph().node.get(place)).map(|node| node.label()).collect();
     insert::insert(&mut model, &plan, &groups, &walked.layers, options.target)?;
-    let seen = |value: &str| plan.grids.get(value).and_then(|group| observed.histograms.get(group)).map(Histogram::range);
+    let seen =
+        |value: &str| plan.grids.get(value).and_then(|group| observed.histograms.get(group)).map(Histogram::range);
     let report = QuantiseReport {
         target: options.target,
         images: observed.images,

@@ -58,9 +58,17 @@ impl Window {
     }
 
     /// Appends the columns of `group` at `places` (row and column of the output) of one image, `[C, H, W]` or a plain list.
-    pub fn gather(&self, image: &[f32], shape: &[usize], places: &[(usize, usize)], group: usize, columns: &mut Columns) {
+    pub fn gather(
+        &self,
+        image: &[f32],
+        shape: &[usize],
+        places: &[(usize, usize)],
+        group: usize,
+        columns: &mut Columns,
+    ) {
         columns.samples += places.len();
-        let (Self::Conv { kernel, strides, dilations, before, groups }, &[channels, height, width]) = (self, shape) else {
+        let (Self::Conv { kernel, strides, dilations, before, groups }, &[channels, height, width]) = (self, shape)
+        else {
             columns.values.extend_from_slice(image);
             return;
         };
@@ -104,7 +112,10 @@ mod tests {
 
     #[test]
     fn columns_are_what_a_convolution_sees() {
-        let node = NodeProto::new("Conv", "c", &["x", "w"], &["y"]).with_ints("pads", &[1, 1, 1, 1]).with_ints("strides", &[2, 2]).with_int("group", 2);
+        let node = NodeProto::new("Conv", "c", &["x", "w"], &["y"])
+            .with_ints("pads", &[1, 1, 1, 1])
+            .with_ints("strides", &[2, 2])
+            .with_int("group", 2);
         let window = Window::of(&node, &[2, 1, 3, 3]).unwrap();
         let image: Vec<f32> = (0..18_u8).map(f32::from).collect();
         let mut columns = Columns::default();

@@ -101,7 +101,10 @@ impl Plan {
 fn known(keep: &BTreeSet<String>, nodes: &[NodeProto]) -> Result<(), QuantiseError> {
     let missing = keep.iter().find(|name| !nodes.iter().any(|node| node.name() == *name));
     let Some(name) = missing else { return Ok(()) };
-    let like = nodes.iter().map(NodeProto::name).find(|there| !there.is_empty() && (there.contains(name.as_str()) || name.contains(there)));
+    let like = nodes
+        .iter()
+        .map(NodeProto::name)
+        .find(|there| !there.is_empty() && (there.contains(name.as_str()) || name.contains(there)));
     let hint = like.map(|like| format!("; did you mean '{like}'?")).unwrap_or_default();
     Err(QuantiseError::NoSuchNode { name: name.clone(), hint })
 }
@@ -136,7 +139,9 @@ impl Planner<'_> {
             "Add" => integer(both()),
             "Mul" => integer(self.target.integer_everywhere() && both()),
             "GlobalAveragePool" | "AveragePool" | "Sigmoid" | "LeakyRelu" => integer(self.target.integer_everywhere()),
-            "MaxPool" | "Reshape" | "Flatten" | "Transpose" | "Squeeze" | "Unsqueeze" | "Split" | "Slice" => Role::Passing,
+            "MaxPool" | "Reshape" | "Flatten" | "Transpose" | "Squeeze" | "Unsqueeze" | "Split" | "Slice" => {
+                Role::Passing
+            }
             "Concat" => Role::Concat,
             _ => Role::Float,
         }
@@ -150,9 +155,11 @@ impl Planner<'_> {
     fn quantisable(&self, node: &NodeProto) -> bool {
         let constant = |slot| node.input_name(slot).and_then(|name| self.index.constant(name));
         let rank = if node.is("Conv") { 4 } else { 2 };
-        let weights = constant(1).is_some_and(|weight| weight.dims.len() == rank && weight.kind() == Ok(DataType::Float));
+        let weights =
+            constant(1).is_some_and(|weight| weight.dims.len() == rank && weight.kind() == Ok(DataType::Float));
         let bias = node.input_name(2).is_none()
-            || constant(2).is_some_and(|bias| constant(1).is_some_and(|weight| bias.dims == [weight.dims[channel_axis(node)]]));
+            || constant(2)
+                .is_some_and(|bias| constant(1).is_some_and(|weight| bias.dims == [weight.dims[channel_axis(node)]]));
         let plain = node.float("alpha").unwrap_or(1.0) == 1.0
             && node.float("beta").unwrap_or(1.0) == 1.0
             && node.int("transA").unwrap_or(0) == 0;

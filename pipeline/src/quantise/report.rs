@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use takt_graph::Model;
 use takt_graph::onnx::NodeProto;
 
+use super::Target;
 use super::grid::Grid;
 use super::observe::Range;
-use super::Target;
 
 /// How near the quantised net's values are to those in single precision, over the calibration images walked through.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -139,7 +139,9 @@ impl fmt::Display for QuantiseReport {
         let (before, after) = (self.bytes_before as f64 / 1e6, self.bytes_after as f64 / 1e6);
         write!(f, "weights {before:.2} MB -> {after:.2} MB ({:.2}x smaller)", before / after.max(1e-9))?;
         match self.fusion {
-            Some(Fusion { convolutions, quantised }) => write!(f, "; {quantised} of {convolutions} convolutions on integers"),
+            Some(Fusion { convolutions, quantised }) => {
+                write!(f, "; {quantised} of {convolutions} convolutions on integers")
+            }
             None => Ok(()),
         }
     }

@@ -65,7 +65,8 @@ impl Walk<'_> {
             self.keep(input.name(), images.clone(), images, &mut lanes, &mut walked)?;
         }
         for (place, node) in graph.node.iter().enumerate() {
-            let constants: Vec<TensorProto> = node.input.iter().filter_map(|name| index.initializer(name)).cloned().collect();
+            let constants: Vec<TensorProto> =
+                node.input.iter().filter_map(|name| index.initializer(name)).cloned().collect();
             let runner = Runner::new(self, node, &index, constants.clone())?;
             let exact = runner.run(&lanes.exact, batches)?;
             let rounded = if self.plan.weighted.contains(&place) {
@@ -88,7 +89,14 @@ impl Walk<'_> {
     }
 
     /// Takes a value into both lanes, on its grid where it has one.
-    fn keep(&self, name: &str, exact: Batches, rounded: Batches, lanes: &mut Lanes, walked: &mut Walked) -> Result<(), QuantiseError> {
+    fn keep(
+        &self,
+        name: &str,
+        exact: Batches,
+        rounded: Batches,
+        lanes: &mut Lanes,
+        walked: &mut Walked,
+    ) -> Result<(), QuantiseError> {
         let grid = self.grids.get(name);
         let snap = |tensor: &Tensor| {
             let Some(grid) = grid else { return Ok(tensor.clone()) };
@@ -107,7 +115,14 @@ impl Walk<'_> {
     }
 
     /// Quantises the layer at `node` and runs it.
-    fn layer(&self, node: &NodeProto, index: &Index<'_>, lanes: &Lanes, exact: &[Tensor], batches: usize) -> Result<(Layer, Batches), QuantiseError> {
+    fn layer(
+        &self,
+        node: &NodeProto,
+        index: &Index<'_>,
+        lanes: &Lanes,
+        exact: &[Tensor],
+        batches: usize,
+    ) -> Result<(Layer, Batches), QuantiseError> {
         let input = node.input_name(0).unwrap_or_default();
         let inputs = lanes.rounded.get(input).map(Vec::as_slice).unwrap_or_default();
         let input_scale = self.grids.get(input).map_or(1.0, |grid| grid.scale);
@@ -117,7 +132,10 @@ impl Walk<'_> {
         let runner = Runner::new(self, node, index, constants)?;
         let output = runner.run(&lanes.rounded, batches)?.into_iter().next().unwrap_or_default();
         let shift = layer.settle_bias(node, exact, &output, self.options)?;
-        let output = output.iter().map(|output| layer::add_to_channels(output, &shift)).collect::<candle_core::Result<Batches>>()?;
+        let output = output
+            .iter()
+            .map(|output| layer::add_to_channels(output, &shift))
+            .collect::<candle_core::Result<Batches>>()?;
         layer.agreement = agreement(exact, &output)?;
         Ok((layer, output))
     }
@@ -141,7 +159,12 @@ struct Runner {
 }
 
 impl Runner {
-    fn new(walk: &Walk<'_>, node: &NodeProto, index: &Index<'_>, constants: Vec<TensorProto>) -> Result<Self, QuantiseError> {
+    fn new(
+        walk: &Walk<'_>,
+        node: &NodeProto,
+        index: &Index<'_>,
+        constants: Vec<TensorProto>,
+    ) -> Result<Self, QuantiseError> {
         let mut inputs: Vec<String> = Vec::new();
         for name in node.input.iter().filter(|name| !name.is_empty() && index.initializer(name).is_none()) {
             if !inputs.contains(name) {

@@ -1,8 +1,8 @@
 //! Weights as the layers see them: one row per output channel, each with a scale of its own.
 
+use serde::{Deserialize, Serialize};
 use takt_graph::TensorError;
 use takt_graph::onnx::TensorProto;
-use serde::{Deserialize, Serialize};
 
 use super::grid::Grid;
 
@@ -67,7 +67,10 @@ impl Rows {
 }
 
 fn transpose<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
-    (0..columns).flat_map(|column| (0..rows).map(move |row| row * columns + column)).filter_map(|at| values.get(at).copied()).collect()
+    (0..columns)
+        .flat_map(|column| (0..rows).map(move |row| row * columns + column))
+        .filter_map(|at| values.get(at).copied())
+        .collect()
 }
 
 impl Quantised {
@@ -97,7 +100,8 @@ pub(super) fn scales(rows: &Rows, how: WeightScales, bound: i32, least: &dyn Fn(
 fn least_squares(row: &[f32], largest: f32, bound: i32) -> f32 {
     const STEPS: u8 = 40;
     let error = |grid: &Grid| row.iter().map(|&value| f64::from(value - grid.snap(value)).powi(2)).sum::<f64>();
-    let grids = (0..STEPS).map(|step| Grid::symmetric(largest * (1.0 - f32::from(step) / f32::from(2 * STEPS)), (-bound, bound)));
+    let grids = (0..STEPS)
+        .map(|step| Grid::symmetric(largest * (1.0 - f32::from(step) / f32::from(2 * STEPS)), (-bound, bound)));
     let costs = grids.map(|grid| (grid.scale, error(&grid)));
     costs.reduce(|best, next| if next.1 < best.1 { next } else { best }).map_or(1.0, |(scale, _)| scale)
 }

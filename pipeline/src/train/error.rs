@@ -34,6 +34,9 @@ pub enum TrainError {
         /// What the other side has.
         expected: String,
     },
+    /// The teacher cannot be asked.
+    #[error("teacher: {0}")]
+    Teacher(Box<crate::stage::StageError>),
     /// The loss is no number any more.
     #[error(
         "the loss became {loss} in epoch {epoch}, step {step} of {steps}; lower learning_rate (it was {rate:.2e}), raise \

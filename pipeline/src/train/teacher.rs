@@ -68,7 +68,8 @@ impl Teacher<'_> {
                     answers
                 }
                 None => {
-                    let answers = run_views(&runner, images, train, seen, settings.batch, threads, progress)?;
+                    let answers = run_views(&runner, images, train, seen, settings.batch, threads, progress)
+                        .map_err(|error| TrainError::Teacher(Box::new(error)))?;
                     write(&path, &answers)?;
                     answers
                 }

@@ -10,7 +10,10 @@ use takt_pipeline::quantise::{Fusion, Target};
 use crate::support::{export_for, onnxruntime, request};
 
 /// Operators of the optimised graph, counted.
-fn optimised(backend: &takt_backend::ort::OrtBackend, model: &Model) -> (Vec<takt_graph::onnx::NodeProto>, BTreeMap<String, usize>) {
+fn optimised(
+    backend: &takt_backend::ort::OrtBackend,
+    model: &Model,
+) -> (Vec<takt_graph::onnx::NodeProto>, BTreeMap<String, usize>) {
     let folder = tempfile::tempdir().unwrap();
     let (path, optimised) = (folder.path().join("model.onnx"), folder.path().join("optimised.onnx"));
     model.save(&path).unwrap();

@@ -69,7 +69,10 @@ fn divergence(bins: &[(f32, u64)], grid: &Grid) -> f64 {
     }
     let mut reference: Vec<f64> = inside.iter().map(|&(_, count)| count as f64).collect();
     let outside = |below: bool| -> f64 {
-        bins.iter().filter(|&&(centre, _)| if below { centre < min } else { centre > max }).map(|&(_, count)| count as f64).sum()
+        bins.iter()
+            .filter(|&&(centre, _)| if below { centre < min } else { centre > max })
+            .map(|&(_, count)| count as f64)
+            .sum()
     };
     let last = reference.len() - 1;
     reference[0] += outside(true);
@@ -138,7 +141,8 @@ mod tests {
     fn a_tensor_of_zeros_has_a_range() {
         let mut histogram = Histogram::default();
         histogram.add(&[0.0; 8]);
-        for calibration in [Calibration::MinMax, Calibration::Percentile(1e-4), Calibration::Entropy, Calibration::Mse] {
+        for calibration in [Calibration::MinMax, Calibration::Percentile(1e-4), Calibration::Entropy, Calibration::Mse]
+        {
             assert_eq!(calibration.choose(&histogram, &unsigned), Range::default());
         }
     }

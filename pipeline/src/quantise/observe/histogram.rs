@@ -29,7 +29,9 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts `values`.
     pub fn add(&mut self, values: &[f32]) {
-        let seen = values.iter().fold(Range::default(), |seen, &value| Range { min: seen.min.min(value), max: seen.max.max(value) });
+        let seen = values
+            .iter()
+            .fold(Range::default(), |seen, &value| Range { min: seen.min.min(value), max: seen.max.max(value) });
         if !seen.bound().is_finite() || values.iter().any(|value| value.is_nan()) {
             self.finite = false;
             return;
@@ -82,7 +84,12 @@ impl Histogram {
     /// The values below which `share` and above which `share` of all lie, to the width of a bin.
     #[must_use]
     pub fn without_tails(&self, share: f64) -> Range {
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a count"
+        )]
         let outside = (share * self.count as f64).floor() as u64;
         let half = self.width / 2.0;
         let end = |bins: &mut dyn Iterator<Item = (f32, u64)>| {
