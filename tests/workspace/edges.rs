@@ -7,12 +7,13 @@ use crate::metadata::{Metadata, root};
 /// What each of our crates may depend on among ours, tests included. `takt` is the program and may have all of them.
 ///
 /// `takt-artifact` is the vocabulary (element types, signatures, digests, preprocess, decision) and may be known by all.
-const MAY_KNOW: [(&str, &[&str]); 8] = [
+const MAY_KNOW: [(&str, &[&str]); 9] = [
     ("takt-artifact", &[]),
+    ("takt-ops", &[]),
     ("takt-proto", &[]),
     ("takt-backend", &["takt-artifact"]),
     // For its tests, which run what it makes.
-    ("takt-graph", &["takt-artifact", "takt-backend"]),
+    ("takt-graph", &["takt-artifact", "takt-backend", "takt-ops"]),
     ("takt-image", &["takt-artifact"]),
     ("takt-monitoring", &["takt-artifact"]),
     ("takt-pipeline", &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring"]),
@@ -43,14 +44,14 @@ const ISOLATED: [(&str, &[&str]); 24] = [
     ("anyhow", &["takt"]),
     ("tracing-subscriber", &["takt"]),
     // Tensors with gradients stay where models are made.
-    ("candle*", &["takt-graph", "takt-pipeline"]),
+    ("candle*", &["takt-graph", "takt-ops", "takt-pipeline"]),
     // Not there yet. When they come, they come to one crate each, and never to an edge image.
     ("kube*", &[]),
     ("k8s-openapi", &[]),
     ("polars*", &[]),
     ("wasmtime*", &[]),
     ("opencv*", &[]),
-    ("rayon", &[]),
+    ("rayon", &["takt-ops"]),
 ];
 
 #[test]

@@ -82,8 +82,6 @@ fn use_it(model: ModelProto) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
     #[test]
     fn wrong_numbers_are_survived(
         model in 0_usize..4,

@@ -1,10 +1,11 @@
 //! From a node's attributes to the parameters of the operations.
 
+use candle_core::{Device, Tensor};
+use takt_ops::{Conv2dParams, PoolParams};
+
 use super::kernel::{Kernel, Pick, Unary};
 use crate::Index;
 use crate::shape::{Dim, Facts, Op, Window, axis, cuts, pads, parts, permutation, reduction_axes, sorted_axes};
-use candle_core::{Device, Tensor};
-use takt_ops::{Conv2dParams, PoolParams};
 
 /// More than any image has pixels on a side.
 const MAX_LIST: usize = 1 << 20;

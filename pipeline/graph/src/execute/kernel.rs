@@ -1,7 +1,6 @@
 //! One step of a plan, with everything that is known before tensors are.
 
 use candle_core::Tensor;
-
 use takt_ops::{Conv2dParams, PoolParams};
 
 /// A node, ready to run. Slots are places in the run's list of values.

@@ -20,6 +20,7 @@ use candle_core::{Tensor, Var};
 pub use agree::same_numbers;
 pub use error::ExecuteError;
 pub use run::Run;
+pub use takt_ops::backward;
 
 use crate::Model;
 use kernel::Step;

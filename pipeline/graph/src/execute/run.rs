@@ -1,6 +1,7 @@
 //! One run through a plan.
 
 use candle_core::{DType, Result, Tensor, bail};
+use takt_ops::{self as ops, BatchStats};
 
 use super::kernel::{Binary, Kernel, Pick, Step, Unary};
 use super::{ExecuteError, Executor, Mode};
@@ -83,7 +84,7 @@ fn outputs(
             .iter()
             .map(|&part| {
                 start += part;
-                inputs.get(0)?.narrow(*axis, start - part, part)
+                dense(inputs.get(0)?.narrow(*axis, start - part, part)?)
             })
             .collect();
     }
@@ -135,7 +136,7 @@ fn one(kernel: &Kernel, inputs: &Inputs<'_>) -> Result<Tensor> {
             Tensor::cat(&all, *axis)
         }
         Kernel::Slice(picks) => picks.iter().try_fold(x.clone(), |x, (axis, pick)| match pick {
-            Pick::Range { start, length } => x.narrow(*axis, *start, *length),
+            Pick::Range { start, length } => dense(x.narrow(*axis, *start, *length)?),
             Pick::List(indices) => x.contiguous()?.index_select(indices, *axis),
         }),
         Kernel::Gather { axis, indices } => x.contiguous()?.index_select(indices, *axis),
@@ -154,14 +155,17 @@ fn one(kernel: &Kernel, inputs: &Inputs<'_>) -> Result<Tensor> {
     }
 }
 
+/// Without gaps, in candle's order of axes or with the images innermost, as `takt-ops` wants it.
+fn dense(x: Tensor) -> Result<Tensor> {
+    let images_innermost = x.rank() == 4 && x.permute((1, 2, 3, 0))?.is_contiguous();
+    if images_innermost { Ok(x) } else { x.contiguous() }
+}
+
 fn unary(function: Unary, x: &Tensor) -> Result<Tensor> {
     match function {
         Unary::Relu => ops::relu(x),
         Unary::LeakyRelu(alpha) => ops::relu(x)? - (ops::relu(&x.neg()?)? * alpha)?,
-        Unary::Clip(least, most) => {
-            let x = least.map_or_else(|| Ok(x.clone()), |least| x.maximum(f64::from(least)))?;
-            most.map_or_else(|| Ok(x.clone()), |most| x.minimum(f64::from(most)))
-        }
+        Unary::Clip(least, most) => ops::clamp(x, least.unwrap_or(f32::NEG_INFINITY), most.unwrap_or(f32::INFINITY)),
         // By the hyperbolic tangent, which neither overflows nor loses its gradient to infinity times zero.
         Unary::Sigmoid => ((x * 0.5)?.tanh()? * 0.5)? + 0.5,
         Unary::HardSigmoid { alpha, beta } => x.affine(alpha, beta)?.clamp(0.0, 1.0),
@@ -181,6 +185,7 @@ fn unary(function: Unary, x: &Tensor) -> Result<Tensor> {
 
 fn binary(function: Binary, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     match function {
+        Binary::Add if a.dims() == b.dims() => ops::add(a, b),
         Binary::Add => a.broadcast_add(b),
         Binary::Sub => a.broadcast_sub(b),
         Binary::Mul => a.broadcast_mul(b),

@@ -30,7 +30,7 @@ fn step(executor: &mut Executor, rate: f64) -> f32 {
     let labels = Tensor::new(&[[0_u32], [1], [2], [0], [1], [2]], &Device::Cpu).unwrap();
     let picked = logits.gather(&labels, 1).unwrap().squeeze(1).unwrap();
     let loss = (log_sum - picked).unwrap().mean_all().unwrap();
-    let gradients = takt_ops::backward(&loss).unwrap();
+    let gradients = backward(&loss).unwrap();
     for (name, var) in executor.vars() {
         let gradient = gradients.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));
         var.set(&(var.as_tensor() - (gradient * rate).unwrap()).unwrap()).unwrap();
