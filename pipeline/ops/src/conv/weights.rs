@@ -36,29 +36,37 @@ struct Strides {
 fn pack(weight: &[f32], shape: &ConvShape, sides: Sides, strides: Strides) -> Vec<Left> {
     let (taps, panels) = (shape.taps(), sides.rows.div_ceil(ROWS));
     let steps = taps * sides.channels;
+    // Where the rows of a panel are neighbours in memory and its channels are far apart, a few panels are filled together
+    // to read more of each page.
+    let together = if strides.row < strides.channel { 4 } else { 1 };
     let mut packed = vec![[0.0; ROWS]; shape.groups * panels * steps];
-    packed.par_chunks_exact_mut(steps).enumerate().for_each(|(panel, packed)| {
-        let (group, first) = (panel / panels, panel % panels * ROWS);
-        let rows = ROWS.min(sides.rows - first);
-        let weight = &weight[group * sides.rows * steps..][..sides.rows * steps];
-        for channel in 0..sides.channels {
-            let weight = &weight[first * strides.row + channel * strides.channel..];
-            match taps {
-                // The usual windows, with loops that the compiler unrolls.
-                1 if rows == ROWS => pack_taps::<1>(weight, strides.row, &mut packed[channel..], sides.channels),
-                9 if rows == ROWS => pack_taps::<9>(weight, strides.row, &mut packed[channel..], sides.channels),
-                _ => {
-                    for row in 0..rows {
-                        let packed = packed[channel..].iter_mut().step_by(sides.channels);
-                        for (packed, weight) in packed.zip(&weight[row * strides.row..][..taps]) {
-                            packed[row] = *weight;
-                        }
+    let groups = packed.par_chunks_exact_mut(panels * steps).zip(weight.par_chunks_exact(sides.rows * steps));
+    groups.for_each(|(packed, weight)| {
+        packed.par_chunks_mut(together * steps).enumerate().for_each(|(index, packed)| {
+            for channel in 0..sides.channels {
+                for (panel, packed) in packed.chunks_exact_mut(steps).enumerate() {
+                    let first = (index * together + panel) * ROWS;
+                    let weight = &weight[first * strides.row + channel * strides.channel..];
+                    let (packed, rows) = (&mut packed[channel..], ROWS.min(sides.rows - first));
+                    match taps {
+                        // The usual windows, with loops that the compiler unrolls.
+                        1 if rows == ROWS => pack_taps::<1>(weight, strides.row, packed, sides.channels),
+                        9 if rows == ROWS => pack_taps::<9>(weight, strides.row, packed, sides.channels),
+                        _ => pack_rows(weight, strides.row, packed, sides.channels, taps, rows),
                     }
                 }
             }
-        }
+        });
     });
     packed
+}
+
+fn pack_rows(weight: &[f32], row: usize, packed: &mut [Left], channels: usize, taps: usize, rows: usize) {
+    for (i, weight) in weight.chunks(row).take(rows).enumerate() {
+        for (packed, weight) in packed.iter_mut().step_by(channels).zip(&weight[..taps]) {
+            packed[i] = *weight;
+        }
+    }
 }
 
 /// The taps of six rows, one step of the panel each.
