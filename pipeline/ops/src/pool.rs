@@ -38,7 +38,9 @@ pub fn max_pool2d(x: &Tensor, params: &PoolParams) -> Result<Tensor> {
         out.par_chunks_exact_mut(output.plane())
             .zip(chosen.par_chunks_exact_mut(output.plane()))
             .zip(data.par_chunks_exact(input.plane()))
-            .for_each(|((out, chosen), x)| windows.each(|at, from| choose(&mut out[at..], &mut chosen[at..], x, from, input.n)));
+            .for_each(|((out, chosen), x)| {
+                windows.each(|at, from| choose(&mut out[at..], &mut chosen[at..], x, from, input.n));
+            });
     }
     drop(batch);
     record("max_pool2d", Form::Batch(output), out, Inputs::of(&[x]), move |gradient| {
@@ -183,4 +185,3 @@ impl Windows {
             .collect()
     }
 }
-

@@ -116,9 +116,7 @@ impl Sgd {
     pub fn state(&self) -> Result<HashMap<String, Tensor>> {
         let momenta = self.vars.iter().zip(&self.momenta).filter(|(_, momentum)| !momentum.is_empty());
         momenta
-            .map(|((name, var), momentum)| {
-                Ok((name.clone(), Tensor::from_slice(momentum, var.shape(), &Device::Cpu)?))
-            })
+            .map(|((name, var), momentum)| Ok((name.clone(), Tensor::from_slice(momentum, var.shape(), &Device::Cpu)?)))
             .collect()
     }
 

@@ -98,12 +98,8 @@ proptest! {
 /// Shapes of real networks, small enough for plain loops: each takes another way through the kernels.
 #[test]
 fn shapes_of_networks_are_computed_right() -> Result<()> {
-    let square = |stride, padding, groups| Conv2dParams {
-        stride: [stride; 2],
-        dilation: [1; 2],
-        padding: [padding; 4],
-        groups,
-    };
+    let square =
+        |stride, padding, groups| Conv2dParams { stride: [stride; 2], dilation: [1; 2], padding: [padding; 4], groups };
     for (input, weight, params) in [
         ([16, 3, 20, 20], [20, 3, 7, 7], square(2, 3, 1)),
         ([16, 70, 2, 2], [40, 70, 3, 3], square(1, 1, 1)),

@@ -56,8 +56,7 @@ impl Trainer {
         let options = SgdOptions { learning_rate: 0.01, weight_decay: 1e-4, ..SgdOptions::default() };
         let sgd = Sgd::new(network.vars.clone(), options)?;
         let images = Tensor::randn(0f32, 1.0, (BATCH, 3, SIDE, SIDE), &Device::Cpu)?;
-        let labels: Vec<f32> =
-            (0..BATCH * 10).map(|i| if i / 10 % 10 == i % 10 { 1.0 } else { 0.0 }).collect();
+        let labels: Vec<f32> = (0..BATCH * 10).map(|i| if i / 10 % 10 == i % 10 { 1.0 } else { 0.0 }).collect();
         let targets = Tensor::from_vec(labels, (BATCH, 10), &Device::Cpu)?.to_dtype(DType::F32)?;
         let mut trainer = Self { network, sgd, images, targets };
         let first = trainer.step()?;

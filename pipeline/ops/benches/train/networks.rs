@@ -151,15 +151,9 @@ impl Builder {
         self.layers.push(Layer::Unit(stem));
         let mut inputs = 32;
         // Expansion, outputs, blocks, stride (Sandler et al. 2018, table 2).
-        for (expansion, outputs, blocks, stride) in [
-            (1, 16, 1, 1),
-            (6, 24, 2, 2),
-            (6, 32, 3, 2),
-            (6, 64, 4, 2),
-            (6, 96, 3, 1),
-            (6, 160, 3, 2),
-            (6, 320, 1, 1),
-        ] {
+        for (expansion, outputs, blocks, stride) in
+            [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+        {
             for block in 0..blocks {
                 let stride = if block == 0 { stride } else { 1 };
                 let hidden = inputs * expansion;

@@ -10,8 +10,8 @@ mod weights;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-pub use shape::Conv2dParams;
 pub(crate) use shape::Axis;
+pub use shape::Conv2dParams;
 use shape::ConvShape;
 
 use crate::batch::{Batch, Data, check};
@@ -55,7 +55,8 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &Conv2
             gradients[1] = Some(Tensor::from_vec(dw, kept.shape(), &Device::Cpu)?);
         }
         if wants(2) {
-            let db = dy.par_chunks_exact(shape.output.plane()).map(|dy| crate::simd::sum(dy, |v| v)).collect::<Vec<_>>();
+            let db =
+                dy.par_chunks_exact(shape.output.plane()).map(|dy| crate::simd::sum(dy, |v| v)).collect::<Vec<_>>();
             gradients[2] = Some(Tensor::from_vec(db, shape.output.c, &Device::Cpu)?);
         }
         Ok(gradients)

@@ -122,7 +122,8 @@ mod tests {
             }
         }
         multiply(&left, 10, &right, &runs, &mut tiles);
-        for (found, expected) in tiles.as_flattened().as_flattened().iter().zip(expected.as_flattened().as_flattened()) {
+        for (found, expected) in tiles.as_flattened().as_flattened().iter().zip(expected.as_flattened().as_flattened())
+        {
             assert!((found - expected).abs() <= expected.abs() * 1e-5, "{found} instead of {expected}");
         }
     }
