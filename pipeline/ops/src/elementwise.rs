@@ -24,17 +24,13 @@ pub fn clamp(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
     }
     let maps = Flat::of(x, "clamp", "the input")?;
     let data = map(&maps.read()?, |v| {
-        if v < low {
-            low
-        } else if v > high {
-            high
-        } else {
-            v
-        }
+        // Two choices, so that the loop has no branches and is compiled to vectors; NaN comes through.
+        let v = if v < low { low } else { v };
+        if v > high { high } else { v }
     });
     record("clamp", maps.form(), data, Inputs::of(&[x]), move |gradient| {
         let gradient = maps.alike(gradient, "clamp")?;
-        let dx = map2(&maps.read()?, &gradient.read()?, |v, g| if v > low && v < high { g } else { 0.0 });
+        let dx = map2(&maps.read()?, &gradient.read()?, |v, g| if (v > low) & (v < high) { g } else { 0.0 });
         Ok(vec![Some(maps.tensor(dx)?)])
     })
 }

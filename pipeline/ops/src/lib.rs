@@ -14,6 +14,7 @@ mod linear;
 mod norm;
 mod parallel;
 mod pool;
+mod scratch;
 mod sgd;
 mod simd;
 mod tape;

@@ -139,7 +139,8 @@ impl Affine {
     /// read it.
     fn backward(&self, x: &[f32], dy: &[f32], dx: Option<&mut [f32]>, relu: bool, train: bool) -> (f32, f32) {
         let Self { mean, inverse, factor, offset } = *self;
-        let passed = |x: f32, dy: f32| if !relu || factor * x + offset > 0.0 { dy } else { 0.0 };
+        let limit = if relu { 0.0 } else { f32::NEG_INFINITY };
+        let passed = |x: f32, dy: f32| if factor * x + offset > limit { dy } else { 0.0 };
         let (dbeta, dgamma) = sum2(x, dy, |x, dy| {
             let dy = passed(x, dy);
             (dy, dy * (x - mean))

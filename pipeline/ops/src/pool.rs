@@ -39,7 +39,7 @@ pub fn max_pool2d(x: &Tensor, params: &PoolParams) -> Result<Tensor> {
             .zip(chosen.par_chunks_exact_mut(output.plane()))
             .zip(data.par_chunks_exact(input.plane()))
             .for_each(|((out, chosen), x)| {
-                windows.each(|at, from| choose(&mut out[at..], &mut chosen[at..], x, from, input.n))
+                windows.each(|at, from| choose(&mut out[at..], &mut chosen[at..], x, from, input.n));
             });
     }
     drop(batch);

@@ -3,125 +3,113 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::shape::ConvShape;
+use super::shape::{Axis, ConvShape, Meeting};
 use super::tile::COLUMNS;
 
-/// Elements of an output channel and of an input channel that one tap connects.
-struct Span {
-    tap: usize,
-    output: usize,
-    input: usize,
-    len: usize,
+/// For each result position the sources that its taps read.
+struct Positions {
+    /// Where in a source channel the images of each tap begin, by result position.
+    sources: Vec<Vec<Meeting>>,
+    images: usize,
 }
 
-/// Output rows in order, so that a row is in the cache while its taps pass.
-fn spans(shape: &ConvShape) -> Vec<Span> {
-    let n = shape.input.n;
-    let mut spans: Vec<Span> = Vec::new();
-    for row in 0..shape.output.h {
-        for row_meeting in shape.rows.window(row) {
-            for column_tap in 0..shape.kernel[1] {
-                let tap = row_meeting.tap * shape.kernel[1] + column_tap;
-                for column in 0..shape.output.w {
-                    let window = shape.columns.window(column).iter();
-                    for meeting in window.filter(|meeting| meeting.tap == column_tap) {
-                        let output = (row * shape.output.w + column) * n;
-                        let input = (row_meeting.at * shape.input.w + meeting.at) * n;
-                        match spans.last_mut() {
-                            Some(last)
-                                if last.tap == tap
-                                    && last.output + last.len == output
-                                    && last.input + last.len == input =>
-                            {
-                                last.len += n;
-                            }
-                            _ => spans.push(Span { tap, output, input, len: n }),
-                        }
-                    }
-                }
-            }
-        }
+impl Positions {
+    /// `source_width` is the width of the maps that are read.
+    fn new(rows: &Axis, columns: &Axis, source_width: usize, shape: &ConvShape) -> Self {
+        let images = shape.input.n;
+        let position = |row: usize, column: usize| {
+            let taps = rows.window(row).iter().flat_map(|r| columns.window(column).iter().map(move |c| (r, c)));
+            taps.map(|(row, column)| Meeting {
+                tap: row.tap * shape.kernel[1] + column.tap,
+                at: (row.at * source_width + column.at) * images,
+            })
+            .collect()
+        };
+        let all = (0..rows.output()).flat_map(|row| (0..columns.output()).map(move |column| (row, column)));
+        Self { sources: all.map(|(row, column)| position(row, column)).collect(), images }
     }
-    spans
 }
 
 pub(crate) fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
-    let spans = spans(shape);
+    let positions = Positions::new(&shape.rows, &shape.columns, shape.input.w, shape);
     let mut out = vec![0.0; shape.output.elements()];
-    out.par_chunks_exact_mut(shape.output.plane()).enumerate().for_each(|(channel, out)| {
-        out.fill(bias.map_or(0.0, |bias| bias[channel]));
-        let x = &x[channel * shape.input.plane()..(channel + 1) * shape.input.plane()];
-        let weight = &weight[channel * shape.taps()..(channel + 1) * shape.taps()];
-        Arch::new().dispatch(Scatter {
-            from: x,
-            to: out,
-            weight,
-            spans: &spans,
-            read: |span: &Span| (span.input, span.output),
-        });
-    });
+    gather(x, weight, bias, &positions, &mut out, shape.output.c);
     out
 }
 
 pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], shape: &ConvShape) -> Vec<f32> {
-    let spans = spans(shape);
+    let positions = Positions::new(&shape.rows.transposed(), &shape.columns.transposed(), shape.output.w, shape);
     let mut out = vec![0.0; shape.input.elements()];
-    out.par_chunks_exact_mut(shape.input.plane()).enumerate().for_each(|(channel, out)| {
-        let dy = &dy[channel * shape.output.plane()..(channel + 1) * shape.output.plane()];
-        let weight = &weight[channel * shape.taps()..(channel + 1) * shape.taps()];
-        Arch::new().dispatch(Scatter {
-            from: dy,
-            to: out,
-            weight,
-            spans: &spans,
-            read: |span: &Span| (span.output, span.input),
-        });
-    });
+    gather(dy, weight, None, &positions, &mut out, shape.input.c);
     out
 }
 
+fn gather(from: &[f32], weight: &[f32], bias: Option<&[f32]>, positions: &Positions, out: &mut [f32], channels: usize) {
+    let (plane, source, taps) = (out.len() / channels, from.len() / channels, weight.len() / channels);
+    out.par_chunks_exact_mut(plane).enumerate().for_each(|(channel, out)| {
+        let from = &from[channel * source..(channel + 1) * source];
+        let weight = &weight[channel * taps..(channel + 1) * taps];
+        let bias = bias.map_or(0.0, |bias| bias[channel]);
+        Arch::new().dispatch(Gather { from, out, weight, bias, positions });
+    });
+}
+
 pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: &ConvShape) -> Vec<f32> {
-    let spans = spans(shape);
+    let positions = Positions::new(&shape.rows, &shape.columns, shape.input.w, shape);
     let mut out = vec![0.0; shape.output.c * shape.taps()];
     out.par_chunks_exact_mut(shape.taps()).enumerate().for_each(|(channel, out)| {
         let x = &x[channel * shape.input.plane()..(channel + 1) * shape.input.plane()];
         let dy = &dy[channel * shape.output.plane()..(channel + 1) * shape.output.plane()];
-        Arch::new().dispatch(Correlate { x, dy, spans: &spans, out });
+        Arch::new().dispatch(Correlate { x, dy, positions: &positions, out });
     });
     out
 }
 
-/// Adds weighted spans of `from` to `to`.
-struct Scatter<'a, F> {
+/// Sums over the taps of one channel; the sums of sixteen images stay in registers.
+struct Gather<'a> {
     from: &'a [f32],
-    to: &'a mut [f32],
+    out: &'a mut [f32],
     weight: &'a [f32],
-    spans: &'a [Span],
-    /// Where a span is read and where it is written.
-    read: F,
+    bias: f32,
+    positions: &'a Positions,
 }
 
-impl<F: Fn(&Span) -> (usize, usize)> WithSimd for Scatter<'_, F> {
+impl WithSimd for Gather<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for span in self.spans {
-            let (from, to) = (self.read)(span);
-            let weight = self.weight[span.tap];
-            let (from, to) = (&self.from[from..from + span.len], &mut self.to[to..to + span.len]);
-            for (to, from) in to.iter_mut().zip(from) {
-                *to += weight * from;
+        let images = self.positions.images;
+        for (out, sources) in self.out.chunks_exact_mut(images).zip(&self.positions.sources) {
+            let (blocks, rest) = out.as_chunks_mut::<COLUMNS>();
+            let whole = blocks.len() * COLUMNS;
+            for (block, out) in blocks.iter_mut().enumerate() {
+                let mut sums = [self.bias; COLUMNS];
+                for source in sources {
+                    let weight = self.weight[source.tap];
+                    let from = &self.from[source.at + block * COLUMNS..][..COLUMNS];
+                    for (sum, from) in sums.iter_mut().zip(from) {
+                        *sum += weight * from;
+                    }
+                }
+                *out = sums;
+            }
+            rest.fill(self.bias);
+            for source in sources {
+                let weight = self.weight[source.tap];
+                for (out, from) in rest.iter_mut().zip(&self.from[source.at + whole..]) {
+                    *out += weight * from;
+                }
             }
         }
     }
 }
 
-/// Sums products of spans by tap.
+/// Sums of products by tap.
 struct Correlate<'a> {
     x: &'a [f32],
     dy: &'a [f32],
-    spans: &'a [Span],
+    positions: &'a Positions,
     /// One sum per tap.
     out: &'a mut [f32],
 }
@@ -131,18 +119,21 @@ impl WithSimd for Correlate<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
+        let images = self.positions.images;
         let mut sums = vec![[0.0f32; COLUMNS]; self.out.len()];
-        for span in self.spans {
-            let x = self.x[span.input..span.input + span.len].as_chunks::<COLUMNS>();
-            let dy = self.dy[span.output..span.output + span.len].as_chunks::<COLUMNS>();
-            let sums = &mut sums[span.tap];
-            for (x, dy) in x.0.iter().zip(dy.0) {
-                for ((sum, x), dy) in sums.iter_mut().zip(x).zip(dy) {
+        for (dy, sources) in self.dy.chunks_exact(images).zip(&self.positions.sources) {
+            let (blocks, rest) = dy.as_chunks::<COLUMNS>();
+            for source in sources {
+                let (x, x_rest) = self.x[source.at..source.at + images].as_chunks::<COLUMNS>();
+                let sums = &mut sums[source.tap];
+                for (x, dy) in x.iter().zip(blocks) {
+                    for ((sum, x), dy) in sums.iter_mut().zip(x).zip(dy) {
+                        *sum += x * dy;
+                    }
+                }
+                for ((sum, x), dy) in sums.iter_mut().zip(x_rest).zip(rest) {
                     *sum += x * dy;
                 }
-            }
-            for ((sum, x), dy) in sums.iter_mut().zip(x.1).zip(dy.1) {
-                *sum += x * dy;
             }
         }
         for (out, sums) in self.out.iter_mut().zip(&sums) {

@@ -5,15 +5,27 @@
 //! memory. Taps that read padding, or that a stride leaves out, cost nothing: for a 3x3 window on maps of 2x2 that is
 //! more than half of all taps.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::shape::Axis;
 use super::tile::{COLUMNS, Left, ROWS, Right, Run, Tile, multiply};
+use super::weights::Weights;
 use crate::batch::Dims;
 use crate::parallel::{pieces, split_columns};
+use crate::scratch::Pool;
 
 /// Steps of the panel that is kept in the first-level cache: 16 KiB.
 const STEPS: usize = 256;
+
+/// Up to so many blocks of columns, weights are the larger part: see [`Gather::by_rows`].
+const FEW_BLOCKS: usize = 16;
+
+/// Panels of weights that a thread fills at a time there.
+const TOGETHER: usize = 2;
+
+static WEIGHTS: Pool<Left> = Pool::new();
 
 /// A sum over taps and source channels for each output position.
 pub(crate) struct Gather<'a> {
@@ -24,30 +36,75 @@ pub(crate) struct Gather<'a> {
     pub rows: &'a Axis,
     pub columns: &'a Axis,
     pub kernel: [usize; 2],
+    pub weights: Weights<'a>,
 }
 
 impl Gather<'_> {
-    /// `packed` are the weights as [`super::weights`] arranges them, `bias` one number per output channel.
-    pub fn run(&self, source: &[f32], packed: &[Left], bias: Option<&[f32]>) -> Vec<f32> {
+    /// `bias` is one number per output channel.
+    pub fn run(&self, source: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let mut out = vec![0.0; self.output.elements()];
+        if self.output.plane().div_ceil(COLUMNS) <= FEW_BLOCKS {
+            self.by_rows(source, bias, &mut out);
+        } else {
+            self.by_columns(source, bias, &mut out);
+        }
+        out
+    }
+
+    /// Threads divide the columns; all weights are arranged before.
+    fn by_columns(&self, source: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
+        let steps = self.weights.steps();
+        let mut packed = WEIGHTS.take(self.groups * self.weights.panels() * steps);
+        packed.par_chunks_exact_mut(self.weights.panels() * steps).enumerate().for_each(|(group, packed)| {
+            let pieces = packed.par_chunks_mut(2 * TOGETHER * steps).enumerate();
+            pieces.for_each(|(piece, packed)| self.weights.pack(group, piece * 2 * TOGETHER, packed));
+        });
         let columns = self.output.plane();
         let blocks = columns.div_ceil(COLUMNS);
         let count = pieces(blocks);
         let bounds: Vec<usize> = (0..=count).map(|i| (blocks * i / count * COLUMNS).min(columns)).collect();
-        let parts = split_columns(&mut out, columns, &bounds);
+        let parts = split_columns(out, columns, &bounds);
         parts.into_par_iter().zip(&bounds).for_each(|(mut rows, start)| {
-            let mut worker = Worker::new(self, packed);
+            let mut worker = Worker::new(self);
             let end = start + rows.first().map_or(0, |row| row.len());
             for block in (*start..end).step_by(COLUMNS) {
-                let width = COLUMNS.min(end - block);
-                worker.locate(block, width);
+                worker.locate(block);
                 for group in 0..self.groups {
-                    worker.sum(group, source);
-                    worker.write(group, bias, &mut rows, block - start, width);
+                    worker.sum(group, source, &packed);
+                    let rows = &mut rows[group * self.outputs()..(group + 1) * self.outputs()];
+                    let bias = bias.map(|bias| &bias[group * self.outputs()..]);
+                    write(&worker.tiles, bias, rows.iter_mut().map(|row| &mut row[block - start..]));
                 }
             }
         });
-        out
+    }
+
+    /// Threads divide the rows, and each arranges its weights itself just before it needs them. At the end of a network
+    /// there are more weights than anything else: to write them to memory and read them again would take as long as the
+    /// sums.
+    fn by_rows(&self, source: &[f32], bias: Option<&[f32]>, out: &mut [f32]) {
+        let (plane, steps) = (self.output.plane(), self.weights.steps());
+        for (group, out) in out.chunks_exact_mut(self.outputs() * plane).enumerate() {
+            let starts: Vec<usize> = (0..plane).step_by(COLUMNS).collect();
+            let blocks = starts.into_par_iter().map(|block| {
+                let mut worker = Worker::new(self);
+                worker.locate(block);
+                worker.load(group, source, 0..worker.taps.len() * self.sources());
+                (block, worker.panel, worker.runs)
+            });
+            let blocks: Vec<_> = blocks.collect();
+            out.par_chunks_mut(TOGETHER * ROWS * plane).enumerate().for_each(|(piece, out)| {
+                let rows = out.len() / plane;
+                let mut packed = WEIGHTS.take(rows.div_ceil(ROWS) * steps);
+                self.weights.pack(group, piece * TOGETHER, &mut packed);
+                let bias = bias.map(|bias| &bias[group * self.outputs() + piece * TOGETHER * ROWS..]);
+                for (block, panel, runs) in &blocks {
+                    let mut tiles = [[[0.0; COLUMNS]; ROWS]; TOGETHER];
+                    multiply(&packed, steps, panel, runs, &mut tiles);
+                    write(&tiles, bias, out.chunks_exact_mut(plane).map(|row| &mut row[*block..]));
+                }
+            });
+        }
     }
 
     fn taps(&self) -> usize {
@@ -63,6 +120,16 @@ impl Gather<'_> {
     }
 }
 
+/// Writes rows of tiles, with their bias, to the beginnings of rows of the result.
+fn write<'a>(tiles: &[Tile], bias: Option<&[f32]>, rows: impl Iterator<Item = &'a mut [f32]>) {
+    for (index, (row, sums)) in rows.zip(tiles.as_flattened()).enumerate() {
+        let bias = bias.map_or(0.0, |bias| bias[index]);
+        for (out, sum) in row.iter_mut().zip(sums) {
+            *out = sum + bias;
+        }
+    }
+}
+
 /// Columns of a block that belong to one position.
 struct Piece {
     /// First column within the block.
@@ -74,7 +141,6 @@ struct Piece {
 
 struct Worker<'a> {
     gather: &'a Gather<'a>,
-    packed: &'a [Left],
     pieces: Vec<Piece>,
     /// Taps that read something in at least one piece.
     taps: Vec<usize>,
@@ -84,14 +150,21 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(gather: &'a Gather<'a>, packed: &'a [Left]) -> Self {
-        let tiles = vec![[[0.0; COLUMNS]; ROWS]; gather.outputs().div_ceil(ROWS)];
-        Self { gather, packed, pieces: Vec::new(), taps: Vec::new(), panel: Vec::new(), runs: Vec::new(), tiles }
+    fn new(gather: &'a Gather<'a>) -> Self {
+        Self {
+            gather,
+            pieces: Vec::new(),
+            taps: Vec::new(),
+            panel: Vec::new(),
+            runs: Vec::new(),
+            tiles: vec![[[0.0; COLUMNS]; ROWS]; gather.weights.panels()],
+        }
     }
 
     /// Finds out what the columns of a block read.
-    fn locate(&mut self, block: usize, width: usize) {
+    fn locate(&mut self, block: usize) {
         let Gather { source, output, rows, columns, kernel, .. } = self.gather;
+        let width = COLUMNS.min(output.plane() - block);
         self.pieces.clear();
         let mut column = 0;
         while column < width {
@@ -113,27 +186,30 @@ impl<'a> Worker<'a> {
     }
 
     /// Sums over all taps and source channels of a group.
-    fn sum(&mut self, group: usize, source: &[f32]) {
-        let channels = self.gather.sources();
-        let plane = self.gather.source.plane();
-        let source = &source[group * channels * plane..(group + 1) * channels * plane];
-        let steps = self.gather.taps() * channels;
-        let packed = &self.packed[group * self.tiles.len() * steps..(group + 1) * self.tiles.len() * steps];
+    fn sum(&mut self, group: usize, source: &[f32], packed: &[Left]) {
+        let steps = self.gather.weights.steps();
+        let packed = &packed[group * self.tiles.len() * steps..(group + 1) * self.tiles.len() * steps];
         self.tiles.fill([[0.0; COLUMNS]; ROWS]);
-        let total = self.taps.len() * channels;
+        let total = self.taps.len() * self.gather.sources();
         for start in (0..total).step_by(STEPS) {
-            let end = total.min(start + STEPS);
-            self.panel.clear();
-            self.runs.clear();
-            let mut step = start;
-            while step < end {
-                let (tap, channel) = (self.taps[step / channels], step % channels);
-                let len = (channels - channel).min(end - step);
-                self.add_run(Run { left: tap * channels + channel, right: step - start, len });
-                self.copy(&source[channel * plane..(channel + len) * plane], tap);
-                step += len;
-            }
+            self.load(group, source, start..total.min(start + STEPS));
             multiply(packed, steps, &self.panel, &self.runs, &mut self.tiles);
+        }
+    }
+
+    /// Fills the panel with some of the steps that read something: tap, then channel.
+    fn load(&mut self, group: usize, source: &[f32], steps: Range<usize>) {
+        let (channels, plane) = (self.gather.sources(), self.gather.source.plane());
+        let source = &source[group * channels * plane..(group + 1) * channels * plane];
+        self.panel.clear();
+        self.runs.clear();
+        let mut step = steps.start;
+        while step < steps.end {
+            let (tap, channel) = (self.taps[step / channels], step % channels);
+            let len = (channels - channel).min(steps.end - step);
+            self.add_run(Run { left: tap * channels + channel, right: step - steps.start, len });
+            self.copy(&source[channel * plane..(channel + len) * plane], tap);
+            step += len;
         }
     }
 
@@ -162,17 +238,6 @@ impl<'a> Worker<'a> {
                 }
             }
             self.panel.push(row);
-        }
-    }
-
-    fn write(&self, group: usize, bias: Option<&[f32]>, rows: &mut [&mut [f32]], start: usize, width: usize) {
-        let first = group * self.gather.outputs();
-        let sums = self.tiles.as_flattened().iter();
-        for (row, sums) in (first..first + self.gather.outputs()).zip(sums) {
-            let bias = bias.map_or(0.0, |bias| bias[row]);
-            for (out, sum) in rows[row][start..start + width].iter_mut().zip(sums) {
-                *out = sum + bias;
-            }
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::batch::{Batch, Data, check};
 use crate::elementwise::{batch_tensor, whole};
 use crate::tape::{Form, Inputs, record};
 use gather::Gather;
+use weights::Weights;
 
 /// Convolution (cross-correlation, as in ONNX) of `x`, `[N, C, H, W]`, with `weight`, `[M, C/groups, kH, kW]`, plus
 /// `bias`, `[M]`.
@@ -74,8 +75,9 @@ fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: &ConvShape) -
         rows: &shape.rows,
         columns: &shape.columns,
         kernel: shape.kernel,
+        weights: Weights::forward(weight, shape),
     };
-    gather.run(x, &weights::forward(weight, shape), bias)
+    gather.run(x, bias)
 }
 
 fn input_gradient(dy: &[f32], weight: &[f32], shape: &ConvShape) -> Vec<f32> {
@@ -89,8 +91,9 @@ fn input_gradient(dy: &[f32], weight: &[f32], shape: &ConvShape) -> Vec<f32> {
         rows: &shape.rows.transposed(),
         columns: &shape.columns.transposed(),
         kernel: shape.kernel,
+        weights: Weights::transposed(weight, shape),
     };
-    gather.run(dy, &weights::transposed(weight, shape), None)
+    gather.run(dy, None)
 }
 
 fn weight_gradient(x: &[f32], dy: &[f32], shape: &ConvShape) -> Vec<f32> {

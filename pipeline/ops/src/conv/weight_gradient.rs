@@ -11,19 +11,23 @@ use rayon::prelude::*;
 use super::shape::{Axis, ConvShape};
 use super::tile::{COLUMNS, Left, ROWS, Right, Run, Tile, multiply};
 use crate::parallel::{pieces, split_columns};
+use crate::scratch::{Pool, Scratch};
 
 /// Steps between two passes over the taps: what they read of one right panel stays in the second-level cache.
 const STEPS: usize = 512;
 
+static LEFT: Pool<Left> = Pool::new();
+static RIGHT: Pool<Right> = Pool::new();
+
 /// `x` and `dy` with the images innermost; the result is `[M, C/groups, kH, kW]`.
 pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: &ConvShape) -> Vec<f32> {
     let (inputs, outputs, taps) = (shape.group_inputs(), shape.group_outputs(), shape.taps());
-    let left: Vec<Left> = panels(dy, shape.output.plane(), outputs);
+    let left = panels(&LEFT, dy, shape.output.plane(), outputs);
     let runs = Runs::of(shape);
     if inputs < COLUMNS / 2 && taps > 1 {
         return unfolded(x, &left, shape, &runs);
     }
-    let right: Vec<Right> = panels(x, shape.input.plane(), inputs);
+    let right = panels(&RIGHT, x, shape.input.plane(), inputs);
     let panels = outputs.div_ceil(ROWS);
     let count = pieces(panels);
     let mut gradient = vec![0.0; shape.output.c * inputs * taps];
@@ -131,13 +135,24 @@ fn write(tiles: &[Tile], panels: usize, taps: usize, inputs: usize, first: usize
 
 /// Channels, in groups of `per_group`, as panels of `WIDTH` channels side by side; the last of a group is filled up with
 /// zeros.
-fn panels<const WIDTH: usize>(channels: &[f32], plane: usize, per_group: usize) -> Vec<[f32; WIDTH]> {
+fn panels<'a, const WIDTH: usize>(
+    pool: &'a Pool<[f32; WIDTH]>,
+    channels: &[f32],
+    plane: usize,
+    per_group: usize,
+) -> Scratch<'a, [f32; WIDTH]>
+where
+    [f32; WIDTH]: Default,
+{
     let groups = channels.len() / plane / per_group;
     let panels = per_group.div_ceil(WIDTH);
-    let mut packed = vec![[0.0; WIDTH]; groups * panels * plane];
+    let mut packed = pool.take(groups * panels * plane);
     packed.par_chunks_exact_mut(plane).enumerate().for_each(|(panel, packed)| {
         let (group, first) = (panel / panels, panel % panels * WIDTH);
         let count = WIDTH.min(per_group - first);
+        if count < WIDTH {
+            packed.fill([0.0; WIDTH]);
+        }
         let channels = &channels[(group * per_group + first) * plane..][..count * plane];
         // A few lines of each channel at a time: planes are often a power of two apart and would evict each other.
         const STRIP: usize = 16;

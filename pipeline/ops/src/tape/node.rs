@@ -65,12 +65,12 @@ pub(crate) fn record(
     inputs: Inputs,
     backward: impl Fn(&Tensor) -> Result<Vec<Option<Tensor>>> + Send + Sync + 'static,
 ) -> Result<Tensor> {
-    let shape = match &form {
-        Form::Contiguous(shape) => shape.clone(),
-        Form::Batch(dims) => Shape::from((dims.c, dims.h, dims.w, dims.n)),
+    let (shape, view): (Shape, fn(Tensor) -> Result<Tensor>) = match form {
+        Form::Contiguous(shape) => (shape, Ok),
+        Form::Batch(dims) => ((dims.c, dims.h, dims.w, dims.n).into(), |stored| stored.permute((3, 0, 1, 2))),
     };
     if !inputs.wanted().contains(&true) {
-        return form.view(Tensor::from_vec(data, shape, &Device::Cpu)?);
+        return view(Tensor::from_vec(data, shape, &Device::Cpu)?);
     }
     static ORDER: AtomicU64 = AtomicU64::new(0);
     let order = ORDER.fetch_add(1, Ordering::Relaxed);
@@ -78,7 +78,7 @@ pub(crate) fn record(
     let node = Arc::new(node);
     let op = Recorded { name, node: node.clone(), result: Mutex::new(Some((data, shape))) };
     let stored = anchor()?.apply_op1(op)?;
-    let result = form.view(stored.clone())?;
+    let result = view(stored.clone())?;
     let ids = [stored.id(), result.id()];
     let mut nodes = registry();
     for id in ids {
@@ -86,15 +86,6 @@ pub(crate) fn record(
     }
     node.ids.get_or_init(|| ids);
     Ok(result)
-}
-
-impl Form {
-    fn view(&self, stored: Tensor) -> Result<Tensor> {
-        match self {
-            Self::Contiguous(_) => Ok(stored),
-            Self::Batch(_) => stored.permute((3, 0, 1, 2)),
-        }
-    }
 }
 
 /// The operation that made `tensor`, if it is one of ours.
