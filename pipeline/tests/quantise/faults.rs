@@ -58,10 +58,9 @@ fn a_named_layer_stays_in_single_precision() {
 
 #[test]
 fn a_net_without_weights_is_told() {
-    let mut model = export("resnet18_new_folded");
+    let model = export("resnet18_new_folded");
     let names: std::collections::BTreeSet<String> =
         model.graph().node.iter().filter(|node| node.is("Conv") || node.is("Gemm")).map(|node| node.name().to_owned()).collect();
-    model.set_metadata("note", "kept");
     let options = Options { keep_float: names, ..Options::default() };
     let error = quantise(&model, &mut [Ok(images(1, 1))].into_iter(), &options, &mut |_| ()).unwrap_err();
     assert!(matches!(error, QuantiseError::Nothing), "{error}");
