@@ -19,9 +19,16 @@ const SWEEPS: usize = 8;
 /// Weights per output channel beyond which the moments would take too much memory.
 pub(super) const WIDEST: usize = 8192;
 
-/// Pull towards the original weights, as a share of the mean second moment: calibration images are few, and directions that
-/// they do not show must not be bent.
-const RIDGE: f32 = 0.05;
+/// Pull towards the original weights, as a share of the mean second moment. Moments of `width` inputs from `samples` places
+/// are noise in proportion to `width / samples`; directions that calibration does not show must not be bent.
+fn ridge(width: usize, samples: usize) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "counts")]
+    let noise = width as f32 / samples as f32;
+    0.05 + noise
+}
+
+/// Multiplications below which a second thread costs more than it saves: a depthwise layer is many small problems.
+const WORTH_A_THREAD: usize = 1 << 20;
 
 /// Changes `integers` of one group of output channels. `targets` are its outputs `[samples, channels]`.
 pub(super) fn descend(
@@ -47,23 +54,22 @@ pub(super) fn descend(
     let cross = numbers(&(targets.t()?.contiguous()?.matmul(&inputs)? * share)?)?;
     #[expect(clippy::cast_precision_loss, reason = "a number of weights")]
     let mean = moments.iter().step_by(width + 1).sum::<f32>() / width as f32;
-    let ridge = RIDGE * mean;
+    let ridge = ridge(width, samples) * mean;
     if !ridge.is_normal() {
         return Ok(());
     }
     moments.iter_mut().step_by(width + 1).for_each(|moment| *moment += ridge);
     let weights = &rows.values[from * width..(from + channels) * width];
     let scales = &scales[from..from + channels];
-    let real: Vec<f32> =
-        integers.iter().enumerate().map(|(at, &integer)| f32::from(integer) * scales[at / width]).collect();
+    let real: Vec<f32> = integers.iter().enumerate().map(|(at, &integer)| f32::from(integer) * scales[at / width]).collect();
     let second = Tensor::from_vec(moments.clone(), (width, width), &Device::Cpu)?;
     let product = numbers(&Tensor::from_vec(real, (channels, width), &Device::Cpu)?.matmul(&second)?)?;
-    let mut gradients: Vec<f32> = product
-        .iter()
-        .zip(&cross)
-        .zip(weights)
-        .map(|((product, cross), weight)| product - cross - ridge * weight)
-        .collect();
+    let mut gradients: Vec<f32> =
+        product.iter().zip(&cross).zip(weights).map(|((product, cross), weight)| product - cross - ridge * weight).collect();
+    if channels * width * width < WORTH_A_THREAD {
+        sweep(&moments, width, scales, bound, integers, &mut gradients);
+        return Ok(());
+    }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let each = channels.div_ceil(threads).max(1) * width;
     std::thread::scope(|scope| {
@@ -84,9 +90,7 @@ fn sweep(moments: &[f32], width: usize, scales: &[f32], bound: i32, integers: &m
         let mut moved = false;
         for (at, row) in moments.chunks(width).enumerate() {
             let curvature = row[at];
-            for ((integers, gradients), &scale) in
-                integers.chunks_mut(width).zip(gradients.chunks_mut(width)).zip(scales)
-            {
+            for ((integers, gradients), &scale) in integers.chunks_mut(width).zip(gradients.chunks_mut(width)).zip(scales) {
                 let now = f32::from(integers[at]);
                 let best = (now - gradients[at] / (curvature * scale)).round_ties_even().clamp(-bound, bound);
                 if best == now {

@@ -39,9 +39,9 @@ pub fn images(count: usize, seed: u64) -> Batch {
     Batch { shape, data }
 }
 
-/// Quantised as `options` say, on 96 images in batches of 32.
+/// Quantised as `options` say, on 32 images in batches of 16.
 pub fn quantised(model: &Model, options: &Options) -> Quantised {
-    let mut batches = (0..3).map(|seed| Ok(images(32, seed)));
+    let mut batches = (0..2).map(|seed| Ok(images(16, seed)));
     quantise(model, &mut batches, options, &mut |_| ()).unwrap()
 }
 
