@@ -40,9 +40,9 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let bytes = std::fs::read(images).map_err(|error| format!("cannot read '{images}': {error}"))?;
     let numbers: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect();
     let each = channels * height * width;
-    let batches = numbers.chunks(each * BATCH).map(|part| {
-        Ok(Batch { shape: [part.len() / each, channels, height, width], data: part.to_vec() })
-    });
+    let batches = numbers
+        .chunks(each * BATCH)
+        .map(|part| Ok(Batch { shape: [part.len() / each, channels, height, width], data: part.to_vec() }));
     let start = Instant::now();
     let quantised = quantise(&Model::load(model)?, &mut batches.into_iter(), &options, &mut |_| ())?;
     println!("{}\n{:.1} s", quantised.report, start.elapsed().as_secs_f64());

@@ -61,11 +61,16 @@ pub(super) fn descend(
     moments.iter_mut().step_by(width + 1).for_each(|moment| *moment += ridge);
     let weights = &rows.values[from * width..(from + channels) * width];
     let scales = &scales[from..from + channels];
-    let real: Vec<f32> = integers.iter().enumerate().map(|(at, &integer)| f32::from(integer) * scales[at / width]).collect();
+    let real: Vec<f32> =
+        integers.iter().enumerate().map(|(at, &integer)| f32::from(integer) * scales[at / width]).collect();
     let second = Tensor::from_vec(moments.clone(), (width, width), &Device::Cpu)?;
     let product = numbers(&Tensor::from_vec(real, (channels, width), &Device::Cpu)?.matmul(&second)?)?;
-    let mut gradients: Vec<f32> =
-        product.iter().zip(&cross).zip(weights).map(|((product, cross), weight)| product - cross - ridge * weight).collect();
+    let mut gradients: Vec<f32> = product
+        .iter()
+        .zip(&cross)
+        .zip(weights)
+        .map(|((product, cross), weight)| product - cross - ridge * weight)
+        .collect();
     if channels * width * width < WORTH_A_THREAD {
         sweep(&moments, width, scales, bound, integers, &mut gradients);
         return Ok(());
@@ -90,7 +95,9 @@ fn sweep(moments: &[f32], width: usize, scales: &[f32], bound: i32, integers: &m
         let mut moved = false;
         for (at, row) in moments.chunks(width).enumerate() {
             let curvature = row[at];
-            for ((integers, gradients), &scale) in integers.chunks_mut(width).zip(gradients.chunks_mut(width)).zip(scales) {
+            for ((integers, gradients), &scale) in
+                integers.chunks_mut(width).zip(gradients.chunks_mut(width)).zip(scales)
+            {
                 let now = f32::from(integers[at]);
                 let best = (now - gradients[at] / (curvature * scale)).round_ties_even().clamp(-bound, bound);
                 if best == now {

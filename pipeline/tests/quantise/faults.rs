@@ -16,7 +16,10 @@ fn images_that_do_not_do_are_told() {
     let options = Options::default();
     assert!(told(&model, Vec::new(), &options).starts_with("found no calibration image, expected at least one"));
     let short = Batch { shape: [1, 3, 32, 32], data: vec![0.0; 7] };
-    assert_eq!(told(&model, vec![short], &options), "calibration batch 0: found 7 numbers for shape [1, 3, 32, 32], expected 3072");
+    assert_eq!(
+        told(&model, vec![short], &options),
+        "calibration batch 0: found 7 numbers for shape [1, 3, 32, 32], expected 3072"
+    );
     let grey = Batch { shape: [1, 1, 32, 32], data: vec![0.0; 1024] };
     assert!(told(&model, vec![grey], &options).contains("Conv"), "the node that failed is named");
     let mut bad = images(1, 1);
@@ -59,8 +62,13 @@ fn a_named_layer_stays_in_single_precision() {
 #[test]
 fn a_net_without_weights_is_told() {
     let model = export("resnet18_new_folded");
-    let names: std::collections::BTreeSet<String> =
-        model.graph().node.iter().filter(|node| node.is("Conv") || node.is("Gemm")).map(|node| node.name().to_owned()).collect();
+    let names: std::collections::BTreeSet<String> = model
+        .graph()
+        .node
+        .iter()
+        .filter(|node| node.is("Conv") || node.is("Gemm"))
+        .map(|node| node.name().to_owned())
+        .collect();
     let options = Options { keep_float: names, ..Options::default() };
     let error = quantise(&model, &mut [Ok(images(1, 1))].into_iter(), &options, &mut |_| ()).unwrap_err();
     assert!(matches!(error, QuantiseError::Nothing), "{error}");
