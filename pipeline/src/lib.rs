@@ -1,3 +1,16 @@
 //! Stages from data to a packaged version: the part of Takt that makes models, beside the part that serves them.
 
+pub mod calendar;
+pub mod card;
 pub mod data;
+pub mod evaluate;
+mod math;
+pub mod predict;
+pub mod progress;
+pub mod prune;
+pub mod quantise;
+mod rng;
+pub mod stage;
+#[cfg(test)]
+mod testing;
+pub mod train;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use takt_artifact::golden::Golden;
 use takt_artifact::{Manifest, VersionDir};
-use takt_pipeline::data::surface::{Label, Plan, Scene, Split, render};
+use takt_pipeline::data::surface::{Counts, Label, Plan, Scene, Split, render};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
@@ -48,8 +48,10 @@ fn labels_are_those_of_the_generator() {
 }
 
 #[test]
-fn its_data_is_the_default_plan_of_this_generator() {
-    assert_eq!(plan(), Plan::default());
+fn its_data_is_what_the_command_in_its_readme_generates() {
+    // `takt data generate --test 2000 --calibration 0 --reference 0`, see tests/train_demo/README.md.
+    let counts = Counts { test: 2000, calibration: 0, reference: 0, ..Counts::default() };
+    assert_eq!(plan(), Plan { counts, ..Plan::default() });
     assert_eq!(manifest().lineage.data, Some(plan().digest()));
 }
 

@@ -9,11 +9,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 use takt_pipeline::data::surface::{
-    Counts, GenerateError, Image, Label, Plan, Progress, Scene, Silent, Split, Summary, generate, render,
+    Counts, GenerateError, Image, Label, Plan, Progress, Scene, Settings, Silent, Split, Summary, generate, render,
 };
 
 fn small() -> Plan {
-    Plan { size: 64, counts: Counts { train: 12, validation: 6, test: 6 }, ..Plan::default() }
+    Plan {
+        size: 64,
+        counts: Counts { train: 12, validation: 6, calibration: 0, test: 6, reference: 0 },
+        ..Plan::default()
+    }
 }
 
 fn run(plan: &Plan, out: &Path, threads: usize) -> Result<Summary, GenerateError> {
@@ -85,6 +89,19 @@ fn files_are_the_same_on_every_machine_and_with_any_number_of_threads() {
     let all: Vec<u8> = written.into_values().flatten().collect();
     // As above, of all files in the order of their names; it also holds the JPEG encoder to its bytes.
     assert_eq!(sha256(&all), "11d899e6b576f24df3c2121a64175ddbae0028385c8aefe2cd1c71bee9d41ed0");
+}
+
+#[test]
+fn calibration_and_reference_are_the_same_on_every_machine_too() {
+    let counts = Counts { train: 1, validation: 1, calibration: 6, test: 1, reference: 12 };
+    let plan = Plan { counts, ..small() };
+    let folder = tempfile::tempdir().unwrap();
+    run(&plan, folder.path(), 2).unwrap();
+    let written = files(folder.path());
+    assert_eq!(written.keys().filter(|name| name.starts_with("reference/")).count(), 12);
+    assert_eq!(written.keys().filter(|name| name.starts_with("calibration/")).count(), 6);
+    let all: Vec<u8> = written.into_values().flatten().collect();
+    assert_eq!(sha256(&all), "2f8d98620196a60b9e0f5bcbb8992af5b6ed179586a0e28bb7489fa619b2d2a8");
 }
 
 #[test]
@@ -209,4 +226,14 @@ fn every_defect_changes_the_picture_and_more_contrast_changes_it_more() {
         assert!(difference(0.5) > 0, "{label}");
         assert!(difference(1.0) > difference(0.5), "{label}");
     }
+}
+
+#[test]
+fn the_settings_in_the_documentation_are_the_defaults() {
+    let page = include_str!("../../docs/data.md");
+    let block = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let settings = Settings::parse(block).unwrap();
+    assert_eq!(settings.plan().unwrap(), Plan::default());
+    let said = [settings.seed.is_some(), settings.counts.reference.is_some(), settings.knobs.station_shift.is_some()];
+    assert_eq!(said, [true; 3]);
 }

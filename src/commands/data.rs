@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use takt_pipeline::data::surface::{self, Counts, Knobs, Label, Plan, Split, Summary};
+use takt_pipeline::data::surface::{self, CountSettings, KnobSettings, Label, Plan, Settings, Split, Summary};
 
 /// Images to train and to measure with.
 #[derive(Debug, Args)]
@@ -42,42 +42,54 @@ struct Generate {
     /// Folder to write to: a new one, an empty one, or one to go on with.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Start of all randomness.
-    #[arg(long, default_value_t = Plan::default().seed)]
-    seed: u64,
-    /// Number of images to train with.
-    #[arg(long, value_name = "N", default_value_t = Plan::default().counts.train)]
-    train: u32,
-    /// Number of images to choose settings with; products and textures are others than in training.
-    #[arg(long, value_name = "N", default_value_t = Plan::default().counts.validation)]
-    validation: u32,
-    /// Number of images to report on; products and textures are others than in training and validation.
-    #[arg(long, value_name = "N", default_value_t = Plan::default().counts.test)]
-    test: u32,
-    /// Width and height of the images in pixels.
-    #[arg(long, value_name = "PIXELS", default_value_t = Plan::default().size)]
-    size: u16,
-    /// JPEG quality, 1 to 100.
-    #[arg(long, default_value_t = Plan::default().jpeg_quality)]
-    jpeg_quality: u8,
-    /// Fraction of images without a defect; 0.1667 gives every class the same number.
-    #[arg(long, value_name = "FRACTION", default_value_t = Knobs::default().ok_share)]
-    ok_share: f32,
+    /// TOML file with settings, such as `[knobs] contrast = 0.8`; what is given on the command line goes before it.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Start of all randomness [default: 1].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Factor on the default number of images of every split that is not given itself [default: 1].
+    #[arg(long, value_name = "FACTOR")]
+    scale: Option<f64>,
+    /// Number of images to train with [default: 6000].
+    #[arg(long, value_name = "N")]
+    train: Option<u32>,
+    /// Number of images to choose settings with [default: 2000]. No split shares a product or a texture with another.
+    #[arg(long, value_name = "N")]
+    validation: Option<u32>,
+    /// Number of images to calibrate quantisation with [default: 500].
+    #[arg(long, value_name = "N")]
+    calibration: Option<u32>,
+    /// Number of images to report on [default: 20000].
+    #[arg(long, value_name = "N")]
+    test: Option<u32>,
+    /// Number of images of a healthy line in the order of time, to measure drift against [default: 5000].
+    #[arg(long, value_name = "N")]
+    reference: Option<u32>,
+    /// Width and height of the images in pixels [default: 256].
+    #[arg(long, value_name = "PIXELS")]
+    size: Option<u16>,
+    /// JPEG quality, 1 to 100 [default: 90].
+    #[arg(long)]
+    jpeg_quality: Option<u8>,
+    /// Fraction of images without a defect, except in the reference [default: 0.4]; 0.1667 gives every class the same.
+    #[arg(long, value_name = "FRACTION")]
+    ok_share: Option<f32>,
     /// How much defects stand out, relative to the default.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
-    contrast: f32,
+    #[arg(long, value_name = "FACTOR")]
+    contrast: Option<f32>,
     /// How uneven and changing the light is, relative to the default.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
-    lighting: f32,
+    #[arg(long, value_name = "FACTOR")]
+    lighting: Option<f32>,
     /// Lens blur, relative to the default.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
-    blur: f32,
+    #[arg(long, value_name = "FACTOR")]
+    blur: Option<f32>,
     /// Sensor noise, relative to the default.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
-    noise: f32,
+    #[arg(long, value_name = "FACTOR")]
+    noise: Option<f32>,
     /// How much stations differ from one another, relative to the default.
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
-    station_shift: f32,
+    #[arg(long, value_name = "FACTOR")]
+    station_shift: Option<f32>,
     /// Threads to use; all cores by default. Does not change the images.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -109,7 +121,7 @@ pub fn run(args: DataArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn surface_defects(args: &Generate) -> anyhow::Result<ExitCode> {
-    let plan = args.plan();
+    let plan = args.plan()?;
     // Files are always whole and a second run goes on, so a signal only has to stop the threads.
     let cancel = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -129,18 +141,35 @@ fn surface_defects(args: &Generate) -> anyhow::Result<ExitCode> {
         serde_json::to_writer_pretty(&mut out, &summary)?;
         writeln!(out)?;
     } else {
-        write_summary(&mut out, args, &summary)?;
+        write_summary(&mut out, &plan, &args.out, &summary)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl Generate {
-    fn plan(&self) -> Plan {
-        Plan {
+    fn plan(&self) -> anyhow::Result<Plan> {
+        let file = match &self.settings {
+            Some(path) => read_settings(path)?,
+            None => Settings::default(),
+        };
+        Ok(self.asked().or(file).plan()?)
+    }
+
+    /// What the command line says.
+    fn asked(&self) -> Settings {
+        Settings {
             seed: self.seed,
             size: self.size,
-            counts: Counts { train: self.train, validation: self.validation, test: self.test },
-            knobs: Knobs {
+            jpeg_quality: self.jpeg_quality,
+            scale: self.scale,
+            counts: CountSettings {
+                train: self.train,
+                validation: self.validation,
+                calibration: self.calibration,
+                test: self.test,
+                reference: self.reference,
+            },
+            knobs: KnobSettings {
                 ok_share: self.ok_share,
                 contrast: self.contrast,
                 lighting: self.lighting,
@@ -148,9 +177,13 @@ impl Generate {
                 noise: self.noise,
                 station_shift: self.station_shift,
             },
-            jpeg_quality: self.jpeg_quality,
         }
     }
+}
+
+fn read_settings(path: &Path) -> anyhow::Result<Settings> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Settings::parse(&text).with_context(|| format!("{} has no settings for `takt data generate`", path.display()))
 }
 
 /// A bar where standard error is a terminal, nothing elsewhere.
@@ -162,10 +195,10 @@ fn progress_bar() -> ProgressBar {
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn write_summary(out: &mut impl Write, args: &Generate, summary: &Summary) -> std::io::Result<()> {
+fn write_summary(out: &mut impl Write, plan: &Plan, folder: &Path, summary: &Summary) -> std::io::Result<()> {
     let total = summary.made + summary.kept;
-    write!(out, "{total} images of {0} x {0} pixels in ", args.size)?;
-    writeln!(out, "{}", args.out.display())?;
+    write!(out, "{total} images of {0} x {0} pixels in ", plan.size)?;
+    writeln!(out, "{}", folder.display())?;
     if summary.kept > 0 {
         writeln!(out, "  {} of them were there already", summary.kept)?;
     }

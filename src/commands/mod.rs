@@ -8,12 +8,24 @@ mod data;
 mod demo;
 #[cfg(feature = "serve")]
 mod doctor;
+#[cfg(feature = "pipeline")]
+mod evaluate;
+#[cfg(feature = "pipeline")]
+mod fit;
 #[cfg(feature = "serve")]
 mod infer;
 #[cfg(feature = "serve")]
 mod models;
+#[cfg(feature = "pipeline")]
+mod package;
+#[cfg(feature = "pipeline")]
+mod prune;
+#[cfg(feature = "pipeline")]
+mod quantize;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "pipeline")]
+mod workshop;
 
 use std::process::ExitCode;
 
@@ -44,6 +56,18 @@ enum Command {
     Demo(demo::DemoArgs),
     #[cfg(feature = "pipeline")]
     Data(data::DataArgs),
+    #[cfg(feature = "pipeline")]
+    Train(fit::TrainArgs),
+    #[cfg(feature = "pipeline")]
+    Distil(fit::DistilArgs),
+    #[cfg(feature = "pipeline")]
+    Prune(prune::PruneArgs),
+    #[cfg(feature = "pipeline")]
+    Quantize(quantize::QuantizeArgs),
+    #[cfg(feature = "pipeline")]
+    Evaluate(evaluate::EvaluateArgs),
+    #[cfg(feature = "pipeline")]
+    Package(package::PackageArgs),
 }
 
 /// Runs the subcommand and turns its outcome into an exit code; errors go to stderr.
@@ -63,6 +87,18 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         #[cfg(feature = "pipeline")]
         Command::Data(args) => data::run(args),
+        #[cfg(feature = "pipeline")]
+        Command::Train(args) => fit::train(args),
+        #[cfg(feature = "pipeline")]
+        Command::Distil(args) => fit::distil(args),
+        #[cfg(feature = "pipeline")]
+        Command::Prune(args) => prune::run(args),
+        #[cfg(feature = "pipeline")]
+        Command::Quantize(args) => quantize::run(args),
+        #[cfg(feature = "pipeline")]
+        Command::Evaluate(args) => evaluate::run(args),
+        #[cfg(feature = "pipeline")]
+        Command::Package(args) => package::run(args),
     };
     outcome.unwrap_or_else(|error| {
         report(&error);
@@ -76,7 +112,7 @@ fn report(error: &anyhow::Error) {
 }
 
 /// Writes a value as indented JSON and ends the line.
-#[cfg(feature = "serve")]
+#[cfg(any(feature = "serve", feature = "pipeline"))]
 fn write_json(out: &mut impl std::io::Write, value: &impl serde::Serialize) -> anyhow::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     Ok(writeln!(out)?)

@@ -7,13 +7,16 @@ use crate::metadata::{Metadata, root};
 /// What each of our crates may depend on among ours, tests included. `takt` is the program and may have all of them.
 ///
 /// `takt-artifact` is the vocabulary (element types, signatures, digests, preprocess, decision) and may be known by all.
-const MAY_KNOW: [(&str, &[&str]); 7] = [
+const MAY_KNOW: [(&str, &[&str]); 9] = [
     ("takt-artifact", &[]),
+    ("takt-ops", &[]),
     ("takt-proto", &[]),
     ("takt-backend", &["takt-artifact"]),
+    // For its tests, which run what it makes.
+    ("takt-graph", &["takt-artifact", "takt-backend", "takt-ops"]),
     ("takt-image", &["takt-artifact"]),
     ("takt-monitoring", &["takt-artifact"]),
-    ("takt-pipeline", &["takt-artifact", "takt-backend", "takt-image", "takt-monitoring"]),
+    ("takt-pipeline", &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring", "takt-ops"]),
     ("takt-serving", &["takt-artifact", "takt-backend", "takt-image", "takt-monitoring", "takt-proto"]),
 ];
 
@@ -21,8 +24,8 @@ const MAY_KNOW: [(&str, &[&str]); 7] = [
 const ISOLATED: [(&str, &[&str]); 24] = [
     // The wire format ends at the server and at the client.
     ("tonic*", &["takt", "takt-proto", "takt-serving"]),
-    ("prost*", &["takt", "takt-proto", "takt-serving"]),
-    ("protox", &["takt-proto"]),
+    ("prost*", &["takt", "takt-graph", "takt-proto", "takt-serving"]),
+    ("protox", &["takt-graph", "takt-proto"]),
     ("axum", &["takt-serving"]),
     ("tokio*", &["takt", "takt-serving"]),
     ("prometheus", &["takt-serving"]),
@@ -40,14 +43,15 @@ const ISOLATED: [(&str, &[&str]); 24] = [
     ("indicatif", &["takt"]),
     ("anyhow", &["takt"]),
     ("tracing-subscriber", &["takt"]),
+    // Tensors with gradients stay where models are made.
+    ("candle*", &["takt-graph", "takt-ops", "takt-pipeline"]),
     // Not there yet. When they come, they come to one crate each, and never to an edge image.
     ("kube*", &[]),
     ("k8s-openapi", &[]),
     ("polars*", &[]),
-    ("candle*", &[]),
     ("wasmtime*", &[]),
     ("opencv*", &[]),
-    ("rayon", &[]),
+    ("rayon", &["takt-ops"]),
 ];
 
 #[test]

@@ -1,3 +1,27 @@
-//! Data: where training, calibration and evaluation images come from.
+//! Data: where training, calibration and evaluation images come from, and how they become batches.
+//!
+//! ```text
+//! folder --Dataset::open--> Dataset --Partition--> splits --Images, Batches--> tensors
+//! ```
 
+mod augment;
+mod batches;
+mod corrupt;
+mod dataset;
+mod error;
+mod images;
+mod layout;
+mod load;
+mod partition;
+pub mod split;
 pub mod surface;
+
+pub use augment::{Augment, Shape, View};
+pub use batches::{Batch, Batches, Batching, Tail, Views, epoch_order};
+pub use corrupt::{CorruptError, Corruption};
+pub use dataset::{Dataset, LoadOptions, Sample};
+pub use error::{DataError, Faults};
+pub use images::{Buffers, Images, Variation};
+pub use layout::Layout;
+pub use partition::{Partition, Selection};
+pub use split::Split;

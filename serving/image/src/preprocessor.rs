@@ -94,6 +94,21 @@ impl Preprocessor {
         Ok(info)
     }
 
+    /// Normalises pixels that [`Preprocessor::decode`] gave, now or earlier, into `out`, which has
+    /// [`Preprocessor::elements`] elements: so that training may keep and change pixels and still give the model what
+    /// serving would.
+    ///
+    /// # Errors
+    /// Pixels or an output of another length.
+    pub fn normalise<T: Sample>(&self, pixels: &[u8], out: &mut [T]) -> Result<(), ImageError> {
+        let expected = self.elements();
+        if let Some(found) = [pixels.len(), out.len()].into_iter().find(|found| *found != expected) {
+            return Err(ImageError::OutputLength { found, expected });
+        }
+        self.normalise.write(pixels, out);
+        Ok(())
+    }
+
     /// Decodes and resizes one image, without normalisation.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! The surface of a part without any mark on it.
 
 use super::field::{Field, Point};
-use super::math::{cos, floor, sin, smooth_step};
 use super::noise::Lattice;
 use super::product::{Material, Product};
-use super::rng::Rng;
+use crate::math::{cos, floor, sin, smooth_step};
+use crate::rng::Rng;
 
 /// Texture of one part: its product's look at a place of its own in the noise.
 struct Texture<'a> {

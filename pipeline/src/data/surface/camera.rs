@@ -1,9 +1,9 @@
 //! From reflectance to the picture a station takes: light, lens, sensor.
 
 use super::field::{Field, SHEET};
-use super::math::{cos, sin};
 use super::plan::Knobs;
-use super::rng::Rng;
+use crate::math::{cos, sin};
+use crate::rng::Rng;
 
 /// How one station sees.
 #[derive(Debug, Clone)]

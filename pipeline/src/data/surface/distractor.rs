@@ -1,8 +1,8 @@
 //! Harmless marks that look like defects: what makes the class `ok` hard.
 
 use super::field::{Field, Point, SHEET};
-use super::math::{bell, cos, sin};
-use super::rng::Rng;
+use crate::math::{bell, cos, sin};
+use crate::rng::Rng;
 
 /// Draws each kind of harmless mark with the given probability.
 pub(super) fn draw(field: &mut Field, probability: f32, grain: f32, rng: &mut Rng) {

@@ -10,28 +10,18 @@ use std::thread;
 
 use serde::Serialize;
 
-use super::plan::{Plan, PlanError, Record, Split};
+use super::plan::{Plan, PlanError, Record};
 use super::render::render;
 use super::scene::{Label, Scene};
 use super::write;
+use crate::data::split::Split;
+use crate::progress::Progress;
 
 /// The plan of a data set, in its folder.
 const RECORD: &str = "dataset.json";
 
 /// The rows of a data set; there when all images are.
 const LABELS: &str = "labels.csv";
-
-/// Who wants to know how far it is. Called from every thread.
-pub trait Progress: Sync {
-    /// So many images will be there at the end.
-    fn begin(&self, total: u64);
-    /// One more image is there.
-    fn advance(&self);
-}
-
-/// Nobody wants to know.
-#[derive(Debug, Clone, Copy)]
-pub struct Silent;
 
 /// What is in the folder now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -96,11 +86,6 @@ impl GenerateError {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
-}
-
-impl Progress for Silent {
-    fn begin(&self, _total: u64) {}
-    fn advance(&self) {}
 }
 
 /// Writes the plan's images and `labels.csv` into the folder `out`, on `threads` threads.

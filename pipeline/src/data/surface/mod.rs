@@ -26,17 +26,20 @@ mod distractor;
 mod field;
 mod generate;
 mod image;
-mod math;
 mod noise;
 mod plan;
 mod product;
 mod render;
-mod rng;
 mod scene;
+mod settings;
 mod write;
 
-pub use generate::{GenerateError, Progress, Silent, Summary, generate};
+pub use generate::{GenerateError, Summary, generate};
 pub use image::{EncodeError, Image};
-pub use plan::{Counts, Knobs, Plan, PlanError, Split};
+pub use plan::{Counts, Knobs, Plan, PlanError};
 pub use render::render;
 pub use scene::{Label, Scene, Shift};
+pub use settings::{CountSettings, KnobSettings, Settings, SettingsError};
+
+pub use super::split::Split;
+pub use crate::progress::{Progress, Silent};

@@ -1,7 +1,7 @@
 //! Coherent noise over the plane: value noise, its fractal sum, and Worley's cells.
 
-use super::math::floor;
-use super::rng::Rng;
+use crate::math::floor;
+use crate::rng::Rng;
 
 /// Side of the lattice; noise repeats after so many cells.
 const SIDE: usize = 256;

@@ -1,6 +1,6 @@
 //! What is being made: the material of a product and how its surface looks.
 
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// Kinds of surface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use super::image::Image;
 use super::noise::Lattice;
 use super::plan::Plan;
 use super::product::Product;
-use super::rng::Rng;
 use super::scene::{Label, Scene};
+use crate::rng::Rng;
 
 /// Probability of each kind of harmless mark on a good part, and on a defective one.
 const HARMLESS: (f32, f32) = (0.45, 0.2);
@@ -18,7 +18,7 @@ const HARMLESS: (f32, f32) = (0.45, 0.2);
 #[must_use]
 pub fn render(plan: &Plan, scene: &Scene) -> Image {
     let stream = |part: u64| {
-        let (split, index) = (scene.split as u64, u64::from(scene.index));
+        let (split, index) = (scene.split.stream(), u64::from(scene.index));
         Rng::new(plan.seed, &[0x69, split, index, part])
     };
     let product = Product::of(plan.seed, scene.product);

@@ -4,14 +4,21 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::plan::{Plan, Split};
-use super::rng::Rng;
+use super::plan::Plan;
+use crate::data::split::Split;
+use crate::rng::Rng;
 
 /// 2026-01-05T06:00:00Z, a Monday, in seconds of the Unix epoch.
 const START: u64 = 1_767_592_800;
 
 /// Seconds between two parts on the belt.
 const CYCLE: u64 = 20;
+
+/// Parts of one product in a row, in the reference.
+const RUN: u32 = 250;
+
+/// Share of good parts in the reference.
+const HEALTHY: f32 = 0.95;
 
 /// What is to be found in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -97,14 +104,16 @@ impl Scene {
     }
 
     fn new(plan: &Plan, split: Split, index: u32, label: Label) -> Self {
-        let mut rng = Rng::new(plan.seed, &[0x73, split as u64, u64::from(index)]);
+        let mut rng = Rng::new(plan.seed, &[0x73, split.stream(), u64::from(index)]);
         let (first, number) = match split {
             Split::Train => (0, 16),
             Split::Validation => (16, 4),
             Split::Test => (20, 4),
+            Split::Calibration => (24, 4),
+            Split::Reference => (28, 4),
         };
         let stations = match split {
-            Split::Train => [0, 1, 2, 3, 0],
+            Split::Train | Split::Calibration | Split::Reference => [0, 1, 2, 3, 0],
             Split::Validation => [0, 1, 2, 3, 4],
             Split::Test => [0, 1, 2, 3, 5],
         };
@@ -118,11 +127,16 @@ impl Scene {
             Shift::Night => 0.06,
         };
         let flicker = rng.range(-0.08, 0.08);
+        let product = rng.below(number);
+        let (flicker, product) = match split {
+            Split::Reference => (0.25 * flicker + wander(plan.seed, index), index / RUN % number),
+            _ => (flicker, product),
+        };
         Self {
             split,
             index,
             label,
-            product: first + rng.below(number),
+            product: first + product,
             station: stations[rng.below(5) as usize],
             illumination: (1.0 + plan.knobs.lighting * (flicker - dimmed)).max(0.2),
             time,
@@ -163,10 +177,7 @@ impl Scene {
     /// Time in UTC as RFC 3339.
     #[must_use]
     pub fn timestamp(&self) -> String {
-        let (days, seconds) = (self.time / 86_400, self.time % 86_400);
-        let (year, month, day) = civil_date(days);
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        crate::calendar::rfc3339(self.time)
     }
 }
 
@@ -180,30 +191,32 @@ impl Shift {
     }
 }
 
-/// The split's labels in shuffled order, as many of each as the plan's share says.
+/// Slow change of the light between parts that follow one another, within 0.06: the reference is what a line makes in
+/// the order in which it makes it, and neighbours there are alike.
+fn wander(seed: u64, index: u32) -> f32 {
+    const PERIOD: u32 = 64;
+    let at = |knot: u32| Rng::new(seed, &[0x77, u64::from(knot)]).range(-0.06, 0.06);
+    let (knot, along) = (index / PERIOD, (index % PERIOD) as f32 / PERIOD as f32);
+    at(knot) + (at(knot + 1) - at(knot)) * along
+}
+
+/// The split's labels in shuffled order, as many of each as the plan's share says; the reference is what a healthy line
+/// makes.
 fn labels(plan: &Plan, split: Split) -> Vec<Label> {
     let count = plan.counts.of(split);
-    let good = (count as f32 * plan.knobs.ok_share).round() as u32;
+    let ok_share = match split {
+        Split::Reference => HEALTHY,
+        _ => plan.knobs.ok_share,
+    };
+    let good = (count as f32 * ok_share).round() as u32;
     let defects = Label::ALL[1..].iter().copied().cycle();
     let mut labels: Vec<Label> =
         std::iter::repeat_n(Label::Ok, good as usize).chain(defects).take(count as usize).collect();
-    let mut rng = Rng::new(plan.seed, &[0x6c, split as u64]);
+    let mut rng = Rng::new(plan.seed, &[0x6c, split.stream()]);
     for last in (1..count).rev() {
         labels.swap(last as usize, rng.below(last + 1) as usize);
     }
     labels
-}
-
-/// Year, month and day of a number of days since 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12 + 1;
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -214,7 +227,10 @@ mod tests {
     use crate::data::surface::Counts;
 
     fn small() -> Plan {
-        Plan { counts: Counts { train: 500, validation: 200, test: 200 }, ..Plan::default() }
+        Plan {
+            counts: Counts { train: 500, validation: 200, calibration: 200, test: 200, reference: 1000 },
+            ..Plan::default()
+        }
     }
 
     #[test]
@@ -223,8 +239,8 @@ mod tests {
             let scenes = Scene::of(&small(), split);
             scenes.iter().map(|scene| scene.product).collect::<BTreeSet<_>>()
         });
-        assert_eq!(products.each_ref().map(BTreeSet::len), [16, 4, 4]);
-        assert_eq!(products.iter().flatten().collect::<BTreeSet<_>>().len(), 24);
+        assert_eq!(products.each_ref().map(BTreeSet::len), [16, 4, 4, 4, 4]);
+        assert_eq!(products.iter().flatten().collect::<BTreeSet<_>>().len(), 32);
     }
 
     #[test]
@@ -236,6 +252,8 @@ mod tests {
         assert_eq!(stations(Split::Train), BTreeSet::from([0, 1, 2, 3]));
         assert_eq!(stations(Split::Validation), BTreeSet::from([0, 1, 2, 3, 4]));
         assert_eq!(stations(Split::Test), BTreeSet::from([0, 1, 2, 3, 5]));
+        assert_eq!(stations(Split::Calibration), stations(Split::Train));
+        assert_eq!(stations(Split::Reference), stations(Split::Train));
     }
 
     #[test]
@@ -246,17 +264,26 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_is_a_line_at_work_runs_of_one_product_and_light_that_changes_slowly() {
+        let scenes = Scene::of(&small(), Split::Reference);
+        assert_eq!(scenes.iter().filter(|scene| scene.label == Label::Ok).count(), 950);
+        let changeovers = scenes.windows(2).filter(|pair| pair[0].product != pair[1].product).count();
+        assert_eq!(changeovers, 3);
+        let correlation = |scenes: &[Scene]| {
+            let light: Vec<f64> = scenes.iter().map(|scene| f64::from(scene.illumination)).collect();
+            let mean = light.iter().sum::<f64>() / light.len() as f64;
+            let lagged: f64 = light.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum();
+            lagged / light.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>()
+        };
+        assert!(correlation(&scenes) > 0.7, "{}", correlation(&scenes));
+        let train = Scene::of(&small(), Split::Train);
+        assert!(correlation(&train) < 0.4, "{}", correlation(&train));
+    }
+
+    #[test]
     fn time_goes_on_within_and_between_splits() {
         let scenes: Vec<Scene> = Split::ALL.into_iter().flat_map(|split| Scene::of(&small(), split)).collect();
         assert_eq!(scenes[0].timestamp()[..16], *"2026-01-05T06:00");
         assert!(scenes.windows(2).all(|pair| pair[0].time < pair[1].time));
-    }
-
-    #[test]
-    fn dates_count_leap_days() {
-        assert_eq!(civil_date(0), (1970, 1, 1));
-        assert_eq!(civil_date(11_016), (2000, 2, 29));
-        assert_eq!(civil_date(20_512), (2026, 2, 28));
-        assert_eq!(civil_date(20_513), (2026, 3, 1));
     }
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::plan::Split;
 use super::scene::{Label, Scene, Shift};
+use crate::data::split::Split;
 
 /// One row of `labels.csv`.
 #[derive(Debug, Serialize)]

@@ -74,6 +74,20 @@ impl OrtBackend {
         &self.library
     }
 
+    /// Loads `request`'s model as a session would and writes the graph that ONNX Runtime made of it to `to`: which operators
+    /// it fused and which it will run on integers. The file is for looking into; it is not meant to be served.
+    ///
+    /// # Errors
+    /// The model does not load, or the file cannot be written.
+    pub fn write_optimised(&self, request: &LoadRequest, to: &Path) -> Result<(), LoadError> {
+        let failed = |error: ort::Error| {
+            let (from, to) = (request.model.display(), to.display());
+            LoadError::Runtime(format!("ONNX Runtime does not write '{from}', optimised, to '{to}': {error}"))
+        };
+        let mut builder = self.builder(request)?.with_optimized_model_path(to).map_err(|error| failed(error.into()))?;
+        builder.commit_from_file(&request.model).map(drop).map_err(failed)
+    }
+
     fn builder(&self, request: &LoadRequest) -> Result<SessionBuilder, LoadError> {
         let failed =
             |error: ort::Error| LoadError::Runtime(format!("ONNX Runtime refuses its session options: {error}"));

@@ -2,8 +2,8 @@
 
 use super::{Light, inside};
 use crate::data::surface::field::{Field, Point};
-use crate::data::surface::math::{bell, cos, sin};
-use crate::data::surface::rng::Rng;
+use crate::math::{bell, cos, sin};
+use crate::rng::Rng;
 
 /// Length of a step in sheet units.
 const STEP: f32 = 4.0;

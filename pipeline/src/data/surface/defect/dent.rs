@@ -2,8 +2,8 @@
 
 use super::{Light, inside};
 use crate::data::surface::field::Field;
-use crate::data::surface::math::{cos, sin};
-use crate::data::surface::rng::Rng;
+use crate::math::{cos, sin};
+use crate::rng::Rng;
 
 pub(super) fn draw(field: &mut Field, light: Light, rng: &mut Rng) {
     let (wide, high) = (rng.range(11.0, 32.0), rng.range(11.0, 32.0));

@@ -2,9 +2,9 @@
 
 use super::{Light, inside};
 use crate::data::surface::field::Field;
-use crate::data::surface::math::{bell, cos, sin, smooth_step};
 use crate::data::surface::noise::Lattice;
-use crate::data::surface::rng::Rng;
+use crate::math::{bell, cos, sin, smooth_step};
+use crate::rng::Rng;
 
 pub(super) fn draw(field: &mut Field, light: Light, noise: &Lattice, rng: &mut Rng) {
     let radius = rng.mostly_low(3.0, 11.0);

@@ -8,8 +8,8 @@ mod stain;
 
 use super::field::{Field, Point, SHEET};
 use super::noise::Lattice;
-use super::rng::Rng;
 use super::scene::Label;
+use crate::rng::Rng;
 
 /// What makes a defect visible.
 #[derive(Debug, Clone, Copy)]

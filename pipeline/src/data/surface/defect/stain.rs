@@ -2,9 +2,9 @@
 
 use super::{Light, inside};
 use crate::data::surface::field::Field;
-use crate::data::surface::math::smooth_step;
 use crate::data::surface::noise::Lattice;
-use crate::data::surface::rng::Rng;
+use crate::math::smooth_step;
+use crate::rng::Rng;
 
 pub(super) fn draw(field: &mut Field, light: Light, noise: &Lattice, rng: &mut Rng) {
     let radius = rng.range(22.0, 56.0);

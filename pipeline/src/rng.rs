@@ -5,14 +5,14 @@
 
 /// A stream of pseudo-random numbers.
 #[derive(Debug, Clone)]
-pub(super) struct Rng {
+pub(crate) struct Rng {
     state: [u64; 4],
 }
 
 impl Rng {
     /// The stream that belongs to `seed` and `path`. Different paths give unrelated streams, so that a change in how
     /// many numbers one part draws leaves every other part as it was.
-    pub(super) fn new(seed: u64, path: &[u64]) -> Self {
+    pub(crate) fn new(seed: u64, path: &[u64]) -> Self {
         let mut mixed = split_mix(seed);
         for word in path {
             mixed = split_mix(mixed ^ split_mix(*word));
@@ -25,7 +25,7 @@ impl Rng {
     }
 
     /// 64 uniform bits.
-    pub(super) fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let (c_next, d_next) = (c ^ a, d ^ b);
         self.state = [a ^ d_next, b ^ c_next, c_next ^ (b << 17), d_next.rotate_left(45)];
@@ -33,38 +33,38 @@ impl Rng {
     }
 
     /// Uniform in [0, 1), with 24 bits.
-    pub(super) fn unit(&mut self) -> f32 {
+    pub(crate) fn unit(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / 16_777_216.0
     }
 
     /// Uniform in [low, high).
-    pub(super) fn range(&mut self, low: f32, high: f32) -> f32 {
+    pub(crate) fn range(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()
     }
 
     /// In [low, high), low values more often (density falls as 1 / sqrt).
-    pub(super) fn mostly_low(&mut self, low: f32, high: f32) -> f32 {
+    pub(crate) fn mostly_low(&mut self, low: f32, high: f32) -> f32 {
         let unit = self.unit();
         low + (high - low) * unit * unit
     }
 
     /// Uniform in 0..n; the bias of n / 2^32 does not matter here.
-    pub(super) fn below(&mut self, n: u32) -> u32 {
+    pub(crate) fn below(&mut self, n: u32) -> u32 {
         (((self.bits() >> 32) * u64::from(n)) >> 32) as u32
     }
 
     /// True with probability `p`.
-    pub(super) fn chance(&mut self, p: f32) -> bool {
+    pub(crate) fn chance(&mut self, p: f32) -> bool {
         self.unit() < p
     }
 
     /// -1 or 1.
-    pub(super) fn sign(&mut self) -> f32 {
+    pub(crate) fn sign(&mut self) -> f32 {
         if self.chance(0.5) { 1.0 } else { -1.0 }
     }
 
     /// Mean 0, variance 1, nearly normal: the sum of four uniform numbers (Irwin-Hall), cut at 3.46.
-    pub(super) fn normal(&mut self) -> f32 {
+    pub(crate) fn normal(&mut self) -> f32 {
         let bits = self.bits();
         let lanes = (0..4).map(|lane| (bits >> (16 * lane)) as u16);
         let sum: i32 = lanes.map(i32::from).sum();

@@ -1,13 +1,13 @@
 //! The few functions that images need beyond `+ - * /` and `sqrt`, each exact in what bits it gives.
 
 /// The greatest integer up to `x`, which must be within 2^31: without SSE 4.1, `f32::floor` is a slow function call.
-pub(super) fn floor(x: f32) -> f32 {
+pub(crate) fn floor(x: f32) -> f32 {
     let towards_zero = x as i32 as f32;
     if towards_zero > x { towards_zero - 1.0 } else { towards_zero }
 }
 
 /// Sine of an angle in turns (1 is a full circle), within 4e-6.
-pub(super) fn sin(turns: f32) -> f32 {
+pub(crate) fn sin(turns: f32) -> f32 {
     // Folded to a quarter turn on both sides of 0, then the Taylor series, whose rest there is below 3.6e-6.
     let phase = turns - floor(turns + 0.5);
     let folded = if phase > 0.25 {
@@ -23,18 +23,18 @@ pub(super) fn sin(turns: f32) -> f32 {
 }
 
 /// Cosine of an angle in turns.
-pub(super) fn cos(turns: f32) -> f32 {
+pub(crate) fn cos(turns: f32) -> f32 {
     sin(turns + 0.25)
 }
 
 /// 0 up to `low`, 1 from `high` on, and a smooth cubic between them.
-pub(super) fn smooth_step(low: f32, high: f32, x: f32) -> f32 {
+pub(crate) fn smooth_step(low: f32, high: f32, x: f32) -> f32 {
     let t = ((x - low) / (high - low)).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
 }
 
 /// A bell of height 1 at 0 that reaches 0 smoothly at -1 and 1: what a Gaussian would be used for, without `exp`.
-pub(super) fn bell(x: f32) -> f32 {
+pub(crate) fn bell(x: f32) -> f32 {
     let rest = (1.0 - x * x).max(0.0);
     rest * rest
 }

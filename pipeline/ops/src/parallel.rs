@@ -1,0 +1,44 @@
+//! Work for all threads without shared writes.
+
+use rayon::prelude::*;
+
+/// Elements of a piece of elementwise work: small enough to balance, large enough not to notice.
+pub(crate) const PIECE: usize = 1 << 15;
+
+/// How many pieces to cut work into that is cut by hand: a few per thread, so that one that is interrupted delays little.
+/// The pieces' results do not depend on their number.
+pub(crate) fn pieces(at_most: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    if threads == 1 { 1 } else { (4 * threads).min(at_most).max(1) }
+}
+
+/// Cuts the columns of a matrix of `row_len` columns into ranges and gives for each range the parts of all rows.
+/// `bounds` begins with 0 and ends with `row_len`.
+pub(crate) fn split_columns<'a>(matrix: &'a mut [f32], row_len: usize, bounds: &[usize]) -> Vec<Vec<&'a mut [f32]>> {
+    let rows = matrix.len() / row_len;
+    let mut parts: Vec<Vec<&mut [f32]>> = bounds.windows(2).map(|_| Vec::with_capacity(rows)).collect();
+    for mut row in matrix.chunks_exact_mut(row_len) {
+        for (part, bound) in parts.iter_mut().zip(bounds.windows(2)) {
+            let (piece, rest) = row.split_at_mut(bound[1] - bound[0]);
+            part.push(piece);
+            row = rest;
+        }
+    }
+    parts
+}
+
+/// `out[i] = f(a[i])` on all threads.
+pub(crate) fn map(a: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
+    let mut out = vec![0.0; a.len()];
+    out.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).for_each(|(out, a)| crate::simd::map(out, a, &f));
+    out
+}
+
+/// `out[i] = f(a[i], b[i])` on all threads.
+pub(crate) fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
+    let mut out = vec![0.0; a.len()];
+    out.par_chunks_mut(PIECE)
+        .zip(a.par_chunks(PIECE).zip(b.par_chunks(PIECE)))
+        .for_each(|(out, (a, b))| crate::simd::map2(out, a, b, &f));
+    out
+}

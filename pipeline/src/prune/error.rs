@@ -1,0 +1,54 @@
+//! Why a model cannot be pruned as asked.
+
+use takt_graph::channels::PruneError;
+use takt_graph::shape::ShapeError;
+
+use crate::train::TrainError;
+
+/// A model that was not pruned; it is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum PruneStageError {
+    /// The target is out of reach.
+    #[error(
+        "the {measure} can be brought from {from} to {least} at least, asked for was {target}; lower keep_at_least or block, or \
+         ask for less"
+    )]
+    OutOfReach {
+        /// What was to shrink.
+        measure: &'static str,
+        /// What it is.
+        from: u64,
+        /// The least that the settings allow.
+        least: u64,
+        /// What was asked for.
+        target: u64,
+    },
+    /// Nothing can be pruned.
+    #[error("no channel can be dropped: {0}")]
+    Locked(String),
+    /// A criterion that the model does not offer.
+    #[error("criterion {criterion} needs {needs}, which the model has not; use {instead}")]
+    Criterion {
+        /// Which.
+        criterion: &'static str,
+        /// What is missing.
+        needs: &'static str,
+        /// What works.
+        instead: &'static str,
+    },
+    /// Settings out of range.
+    #[error("{0}")]
+    Settings(String),
+    /// Shapes that cannot be.
+    #[error(transparent)]
+    Shapes(#[from] ShapeError),
+    /// A weight that cannot be read.
+    #[error(transparent)]
+    Tensor(#[from] takt_graph::TensorError),
+    /// The graph refuses.
+    #[error(transparent)]
+    Prune(#[from] PruneError),
+    /// Gradients or statistics could not be had.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}

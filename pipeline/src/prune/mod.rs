@@ -1,0 +1,19 @@
+//! Structural pruning: which channels a model can do without, and the model without them.
+//!
+//! Every channel, with all that hangs on it (`takt_graph::channels`), gets an [`Importance`]; [`select`] drops blocks of the
+//! least important ones until a target is met, by what each block saves ([`Budget`]). Fine-tuning is
+//! [training](crate::train) as ever, as a rule from the model's own teacher.
+
+mod budget;
+mod error;
+mod importance;
+mod reestimate;
+mod select;
+#[cfg(test)]
+mod tests;
+
+pub use budget::{Budget, Measure};
+pub use error::PruneStageError;
+pub use importance::{Criterion, Importance, Taylor};
+pub use reestimate::reestimate;
+pub use select::{GroupPlan, Plan, Settings, select};

@@ -1,0 +1,64 @@
+//! Why a stage failed.
+
+use std::io;
+use std::path::PathBuf;
+
+use takt_artifact::write::WriteError;
+use takt_backend::{LoadError as BackendError, RunError};
+use takt_graph::patch::PassError;
+use takt_graph::shape::ShapeError;
+use takt_graph::{LoadError, SaveError};
+
+use crate::card::CardError;
+use crate::data::DataError;
+use crate::evaluate::EvaluateError;
+use crate::prune::PruneStageError;
+use crate::quantise::QuantiseError;
+use crate::train::TrainError;
+
+/// A stage that left no result.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "named by what failed; the cause says the rest")]
+pub enum StageError {
+    #[error("{path}: {source}")]
+    Model { path: PathBuf, source: Box<LoadError> },
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    #[error(transparent)]
+    Card(#[from] CardError),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    #[error(transparent)]
+    Prune(#[from] PruneStageError),
+    #[error(transparent)]
+    Quantise(#[from] QuantiseError),
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    #[error("clean-up: {0}")]
+    Clean(#[from] PassError),
+    #[error(transparent)]
+    Shapes(#[from] ShapeError),
+    #[error(transparent)]
+    Architecture(#[from] takt_graph::arch::ArchError),
+    #[error("the runtime does not take the model: {0}")]
+    Runtime(#[from] BackendError),
+    #[error("the runtime failed on the model: {0}")]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("'{path}': {source}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("interrupted; the same command goes on from its checkpoint")]
+    Interrupted,
+    #[error("{what}: found {found}, expected {expected}")]
+    Mismatch { what: &'static str, found: String, expected: String },
+}
+
+impl StageError {
+    pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+}

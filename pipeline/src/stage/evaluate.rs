@@ -1,0 +1,139 @@
+//! Evaluating a model file as the line would run it: on the serving runtime, by the serving preprocessing.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use takt_artifact::Decision;
+
+use super::error::StageError;
+use super::fit::begin_from;
+use super::shop::{Ready, Shop, report};
+use crate::data::{Batches, Batching, Split, Tail, Views};
+use crate::evaluate::gates::{self, Gates};
+use crate::evaluate::{Input, Predictions, Report, ReportOptions, pictures};
+use crate::predict::{Runner, run_views};
+
+/// Images at a time where latency does not matter.
+const BATCH: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+/// Runs of which the fastest counts, in turn with the parent's.
+const LATENCY_RUNS: usize = 60;
+
+/// An evaluation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluate {
+    /// What is judged.
+    pub model: PathBuf,
+    /// What it was made from, to be compared with.
+    pub parent: Option<PathBuf>,
+    /// On which images.
+    pub split: Split,
+    /// What is demanded.
+    pub gates: Option<Gates>,
+    /// From outputs to verdicts, where the model does not say it.
+    pub decision: Option<Decision>,
+}
+
+/// Judges a model; the report has the gates' answers. With `html`, a page for people is written there.
+///
+/// # Errors
+/// See [`StageError`]. Gates that say no are no error: see [`Report::gates`].
+pub fn evaluate(
+    data: &Path,
+    run: &Evaluate,
+    out: Option<&Path>,
+    html: Option<&Path>,
+    shop: &Shop<'_>,
+) -> Result<Report, StageError> {
+    let (_, card, data) = begin_from(&run.model, data, shop)?;
+    let ready = shop.ready(data, &card.preprocess)?;
+    let decision = run.decision.clone().or_else(|| card.decision.clone());
+    let runner = Runner::file(&run.model)?;
+    let judged = predictions(&runner, &ready, run.split, decision.as_ref(), BATCH, shop)?;
+    let about = format!("{}, {}", ready.data.root.display(), run.split.name());
+    let mut told = Report::new(&run.model.display().to_string(), &about, &judged, ReportOptions::default());
+    let size = |path: &Path| fs::metadata(path).ok().map(|file| file.len());
+    told.cost.size_bytes = size(&run.model);
+    let one = one_image(&ready, run.split, shop)?;
+    match &run.parent {
+        None => told.cost.latency_ms = Some(latencies(&[&runner], &one)?[0]),
+        Some(path) => {
+            let (_, parent_card, _) = begin_from(path, &ready.data.root, shop)?;
+            let parent_ready = shop.ready(ready.data.clone(), &parent_card.preprocess)?;
+            let parent = Runner::file(path)?;
+            told.compare(&judged, &predictions(&parent, &parent_ready, run.split, decision.as_ref(), BATCH, shop)?)?;
+            if parent_card.preprocess.shape() == card.preprocess.shape() {
+                let both = latencies(&[&runner, &parent], &one)?;
+                (told.cost.latency_ms, told.cost.parent_latency_ms) = (Some(both[0]), Some(both[1]));
+            }
+            told.cost.parent_size_bytes = size(path);
+        }
+    }
+    if let Some(demanded) = &run.gates {
+        told.gates = Some(gates::check(demanded, &told));
+    }
+    if let Some(out) = out {
+        super::shop::folder(out)?;
+        report(out, &told)?;
+    }
+    if let Some(path) = html {
+        let page = told.render_html(&pictures(&told, &ready.data.root));
+        fs::write(path, page).map_err(StageError::file(path))?;
+    }
+    Ok(told)
+}
+
+/// A model's outputs on a split, judged.
+pub(super) fn predictions(
+    runner: &Runner,
+    ready: &Ready,
+    split: Split,
+    decision: Option<&Decision>,
+    batch: NonZeroUsize,
+    shop: &Shop<'_>,
+) -> Result<Predictions, StageError> {
+    let samples = ready.split(split)?;
+    shop.progress.begin(samples.len() as u64);
+    let outputs = run_views(runner, &ready.images, &samples, Views::Plain, batch, shop.threads, shop.progress)?;
+    let of = samples.iter().filter_map(|&sample| ready.data.samples.get(sample));
+    let (mut labels, mut metadata, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    for sample in of {
+        labels.push(sample.label);
+        metadata.push(sample.metadata.clone());
+        files.push(sample.path.clone());
+    }
+    Ok(Predictions::new(Input {
+        classes: &ready.data.classes,
+        outputs: &outputs,
+        labels: &labels,
+        decision,
+        columns: &ready.data.columns,
+        metadata: &metadata,
+        files: &files,
+    })?)
+}
+
+/// One image as the model takes it.
+fn one_image(ready: &Ready, split: Split, shop: &Shop<'_>) -> Result<crate::data::Batch, StageError> {
+    let sample = ready.split(split)?[..1].to_vec();
+    let batching = Batching { size: NonZeroUsize::MIN, tail: Tail::Keep, views: Views::Plain, threads: shop.threads };
+    let mut batches = Batches::start(&ready.images, &sample, batching)?;
+    let first = batches.next().transpose()?;
+    first.ok_or(StageError::Mismatch { what: "the split", found: "no image".into(), expected: "at least one".into() })
+}
+
+/// Least time of a run of one image in milliseconds, one thread, the models in turn so that a neighbour on the machine
+/// disturbs all alike.
+fn latencies(runners: &[&Runner], image: &crate::data::Batch) -> Result<Vec<f64>, StageError> {
+    let mut least = vec![f64::MAX; runners.len()];
+    for _ in 0..LATENCY_RUNS {
+        for (runner, least) in runners.iter().zip(&mut least) {
+            let image = image.clone();
+            let begun = Instant::now();
+            runner.run(image)?;
+            *least = least.min(begun.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    Ok(least)
+}

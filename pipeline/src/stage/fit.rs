@@ -1,0 +1,196 @@
+//! Training and distilling.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use takt_graph::arch::{MobileNetOptions, ResNetOptions, mobilenet_v2, resnet_cifar, resnet18, resnet50};
+use takt_graph::{Model, clean};
+
+use super::error::StageError;
+use super::shop::{MODEL, Ready, Shop, folder, open, report};
+use crate::card::Card;
+use crate::data::{Dataset, Split};
+use crate::train::{Answers, Distil, Ended, Fitted, Job, Settings, Teacher, append_record, fit};
+
+/// Networks that can be begun from nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// ResNet-18 (He et al. 2016).
+    Resnet18,
+    /// ResNet-50 (He et al. 2016).
+    Resnet50,
+    /// The ResNet for small images with three blocks a stage, 20 layers.
+    Resnet20,
+    /// MobileNetV2 (Sandler et al. 2018).
+    MobilenetV2,
+}
+
+/// What training begins with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Start {
+    /// A network of our own with random weights.
+    Architecture {
+        /// Which.
+        name: Architecture,
+        /// Factor on its numbers of channels.
+        width: f64,
+        /// Height and width of its input.
+        size: usize,
+    },
+    /// A model file, such as an export from PyTorch.
+    Model(PathBuf),
+}
+
+/// A training run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Train {
+    /// What it begins with.
+    pub start: Start,
+    /// How it goes on.
+    pub settings: Settings,
+    /// A teacher, and how it is listened to.
+    pub teacher: Option<(PathBuf, Distil)>,
+}
+
+/// Trains on the data's training split and leaves the best model in `out`.
+///
+/// # Errors
+/// See [`StageError`]; what was reached is in `out/checkpoint`.
+pub fn train(data: &Path, out: &Path, run: &Train, shop: &Shop<'_>) -> Result<Fitted, StageError> {
+    folder(out)?;
+    let (mut model, card, data) = match &run.start {
+        Start::Architecture { name, width, size } => {
+            let data = shop.data(data, None)?;
+            let model = name.build(data.classes.len(), *width, *size, run.settings.seed)?;
+            let card = Card::of_input(&model, data.classes.clone())?;
+            (model, card, data)
+        }
+        Start::Model(path) => begin_from(path, data, shop)?,
+    };
+    clean::clean(&mut model)?;
+    let ready = shop.ready(data, &card.preprocess)?;
+    let answers = match &run.teacher {
+        None => None,
+        Some((path, distil)) => Some(ask(path, *distil, &ready, &card, &run.settings, out, shop)?),
+    };
+    let key = key(&model, &run.settings, run.teacher.as_ref(), &ready.data)?;
+    let fitted =
+        run_fit(&mut model, &ready, &run.settings, answers.as_ref(), (&out.join("checkpoint"), &key), out, shop)?;
+    card.write(&mut model)?;
+    model.save(out.join(MODEL))?;
+    report(out, &fitted.records)?;
+    Ok(fitted)
+}
+
+/// The loop with its log of metrics; an interrupted run is an error here, since nothing can follow it.
+pub(super) fn run_fit(
+    model: &mut Model,
+    ready: &Ready,
+    settings: &Settings,
+    teacher: Option<&Answers>,
+    checkpoint: (&Path, &str),
+    out: &Path,
+    shop: &Shop<'_>,
+) -> Result<Fitted, StageError> {
+    ready.data.require_every_class(Split::Train)?;
+    let (train, validate) = (ready.split(Split::Train)?, ready.split(Split::Validation)?);
+    let job = Job {
+        images: &ready.images,
+        classes: &ready.data.classes,
+        train: &train,
+        validate: &validate,
+        settings,
+        teacher,
+        sparsity: None,
+        checkpoint: Some(checkpoint),
+        threads: shop.threads,
+        observer: shop.observer,
+        stop: shop.stop,
+    };
+    let fitted = fit(model, &job)?;
+    if fitted.ended == Ended::Interrupted {
+        return Err(StageError::Interrupted);
+    }
+    let log = out.join("metrics.jsonl");
+    // Written whole: a run that was resumed has all its epochs once.
+    std::fs::write(&log, "").map_err(StageError::file(&log))?;
+    fitted.records.iter().try_for_each(|record| append_record(&log, record))?;
+    Ok(fitted)
+}
+
+/// A model from a file, its card, and the data in the order of its classes.
+pub(super) fn begin_from(path: &Path, data: &Path, shop: &Shop<'_>) -> Result<(Model, Card, Dataset), StageError> {
+    let (model, card) = open(path)?;
+    let labels = card.as_ref().map(|card| card.labels.as_slice()).filter(|labels| !labels.is_empty());
+    let data = shop.data(data, labels)?;
+    let card = match card {
+        Some(card) => card,
+        None => Card::of_input(&model, data.classes.clone())?,
+    };
+    Ok((model, card, data))
+}
+
+/// A teacher's answers for the training split.
+pub(super) fn ask(
+    path: &Path,
+    distil: Distil,
+    ready: &Ready,
+    student: &Card,
+    settings: &Settings,
+    out: &Path,
+    shop: &Shop<'_>,
+) -> Result<Answers, StageError> {
+    let (mut model, card) = open(path)?;
+    if let Some(card) = card.filter(|card| card.preprocess != student.preprocess) {
+        return Err(StageError::Mismatch {
+            what: "the teacher's preprocess",
+            found: format!("{:?}", card.preprocess),
+            expected: format!("the student's, {:?}: both must see the same pixels", student.preprocess),
+        });
+    }
+    clean::clean(&mut model)?;
+    let key = key(&model, settings, None, &ready.data)?;
+    let train = ready.split(Split::Train)?;
+    let teacher = Teacher { model: &model, distil, key: &key, folder: &out.join("teacher") };
+    Ok(teacher.answers(&ready.images, &train, settings, shop.threads, shop.progress)?)
+}
+
+/// Names a run: model, settings and data.
+pub(super) fn key(
+    model: &Model,
+    settings: &Settings,
+    teacher: Option<&(PathBuf, Distil)>,
+    data: &Dataset,
+) -> Result<String, StageError> {
+    let mut all = Sha256::new();
+    for tensor in &model.graph().initializer {
+        all.update(tensor.name());
+        all.update(tensor.data().map_err(takt_graph_error)?);
+    }
+    all.update(serde_json::to_string(&(settings, teacher)).unwrap_or_default());
+    all.update(data.digest()?);
+    Ok(all.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn takt_graph_error(error: takt_graph::TensorError) -> StageError {
+    StageError::Prune(error.into())
+}
+
+impl Architecture {
+    /// The network with random weights.
+    ///
+    /// # Errors
+    /// A size or width makes no sense.
+    pub fn build(self, classes: usize, width: f64, size: usize, seed: u64) -> Result<Model, StageError> {
+        let options = ResNetOptions { classes, input: [3, size, size], width };
+        Ok(match self {
+            Self::Resnet18 => resnet18(&options, seed)?,
+            Self::Resnet50 => resnet50(&options, seed)?,
+            Self::Resnet20 => resnet_cifar(&options, 3, seed)?,
+            Self::MobilenetV2 => mobilenet_v2(&MobileNetOptions { classes, input: [3, size, size], width }, seed)?,
+        })
+    }
+}

@@ -1,0 +1,22 @@
+//! The stages as the command line and the pipeline run them: folders and files in, files out.
+//!
+//! Each stage leaves `model.onnx` (or `model.<target>.onnx`) with its [card](crate::card), and `report.json`. What is
+//! half done lies in `checkpoint/` beside it, and a stage that is begun again goes on from there.
+
+mod error;
+mod evaluate;
+mod fit;
+mod package;
+mod prune;
+mod quantise;
+mod shop;
+#[cfg(test)]
+mod tests;
+
+pub use error::StageError;
+pub use evaluate::{Evaluate, evaluate};
+pub use fit::{Architecture, Start, Train, train};
+pub use package::{Package, package};
+pub use prune::{Prune, Pruned, prune};
+pub use quantise::{Quantise, quantise};
+pub use shop::{MODEL, REPORT, Shop};

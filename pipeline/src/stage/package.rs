@@ -1,0 +1,156 @@
+//! Packaging: artefacts with digests, preprocess, decision and golden images as one version, ready to be served.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use takt_artifact::golden::GoldenTensor;
+use takt_artifact::manifest::{Lineage, Precision, Requires, Variant};
+use takt_artifact::version::GOLDEN_FILE;
+use takt_artifact::write::VersionWriter;
+use takt_artifact::{Decision, Golden, Manifest, VersionDigest};
+use takt_backend::Session;
+
+use super::error::StageError;
+use super::fit::begin_from;
+use super::shop::{MODEL, Shop};
+use crate::data::Split;
+use crate::evaluate::Report;
+use crate::predict::{Runner, open_session};
+use crate::quantise::Target;
+
+/// Images of the golden file, spread over the test split.
+const GOLDEN: usize = 8;
+
+/// A version to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Package {
+    /// Folder with `model.onnx` and any `model.<target>.onnx`.
+    pub artefacts: PathBuf,
+    /// The version's folder, such as `models/surface-defects/2`; must not exist.
+    pub target: PathBuf,
+    /// Name of the model.
+    pub name: String,
+    /// Version for people.
+    pub semver: String,
+    /// When, RFC 3339 UTC.
+    pub created: String,
+    /// From outputs to verdicts, where the model does not say it.
+    pub decision: Option<Decision>,
+    /// Evaluation, if there was one; gates that said no keep it from being packaged.
+    pub evaluation: Option<Report>,
+    /// Digest of the version it was made from.
+    pub parent: Option<String>,
+}
+
+/// Writes the version folder, all of it or nothing.
+///
+/// # Errors
+/// See [`StageError`]; also a gate that said no, or an artefact that does not agree with the model in single precision.
+pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDigest, StageError> {
+    if let Some(refused) =
+        run.evaluation.as_ref().and_then(|report| report.gates.as_ref()).filter(|gates| !gates.passed())
+    {
+        return Err(StageError::Mismatch {
+            what: "the evaluation",
+            found: format!("{refused:?}"),
+            expected: "gates that all say yes; make the model better, or the gates wider".to_owned(),
+        });
+    }
+    let default = run.artefacts.join(MODEL);
+    let (_, card, data) = begin_from(&default, data, shop)?;
+    let ready = shop.ready(data, &card.preprocess)?;
+    let mut session = open_session(&default)?;
+    let signature = session.signature().clone();
+    let golden = golden(&mut *session, &ready, &card.preprocess.input)?;
+    let mut writer = VersionWriter::create(&run.target)?;
+    let mut variants = Vec::new();
+    for target in Target::ALL {
+        let file = format!("model.{}.onnx", target.name());
+        if run.artefacts.join(&file).is_file() {
+            writer.add_copy(&file, &run.artefacts.join(&file))?;
+            variants.push(Variant {
+                name: target.name().into(),
+                file,
+                precision: Precision::Int8,
+                requires: requires(target),
+            });
+        }
+    }
+    writer.add_copy(MODEL, &default)?;
+    let whole =
+        Variant { name: "fp32".into(), file: MODEL.into(), precision: Precision::Fp32, requires: Requires::default() };
+    variants.push(whole);
+    writer.add(
+        GOLDEN_FILE,
+        &golden.to_bytes().map_err(|error| StageError::Mismatch {
+            what: "the golden file",
+            found: error.to_string(),
+            expected: "finite outputs".to_owned(),
+        })?,
+    )?;
+    let evaluation = match &run.evaluation {
+        Some(report) => evaluation(report),
+        None => serde_json::Map::new(),
+    };
+    let manifest = Manifest {
+        schema: takt_artifact::manifest::SCHEMA,
+        name: run.name.clone(),
+        semver: run.semver.clone(),
+        created: run.created.clone(),
+        lineage: Lineage { parent: run.parent.clone(), data: Some(ready.data.digest()?), pipeline: None },
+        signature,
+        preprocess: Some(card.preprocess),
+        labels: ready.data.classes.clone(),
+        decision: run.decision.clone().or(card.decision),
+        variants,
+        evaluation,
+        files: BTreeMap::new(),
+    };
+    Ok(writer.finish(manifest)?)
+}
+
+/// The figures that people ask for first; the whole report stays with the pipeline.
+fn evaluation(report: &Report) -> serde_json::Map<String, serde_json::Value> {
+    let mut figures = serde_json::Map::new();
+    figures.insert("data".into(), report.data.clone().into());
+    figures.insert("images".into(), report.metrics.images.into());
+    figures.insert("accuracy".into(), report.metrics.accuracy.value.into());
+    figures.insert("balanced_accuracy".into(), report.metrics.balanced_accuracy.into());
+    figures
+}
+
+/// What a target's artefact asks of a machine.
+fn requires(target: Target) -> Requires {
+    let of = |runtime: &str, arch: &[&str], features: &[&str]| Requires {
+        runtime: vec![runtime.to_owned()],
+        arch: arch.iter().map(|&arch| arch.to_owned()).collect(),
+        cpu_features: features.iter().map(|&feature| feature.to_owned()).collect(),
+    };
+    match target {
+        Target::TensorrtInt8 => of("tensorrt", &[], &[]),
+        Target::CpuInt8Avx2 => of("onnxruntime", &["x86_64"], &["avx2"]),
+        // Where products are added into 32 bits; without that, 8-bit weights saturate.
+        Target::CpuInt8 => of("onnxruntime", &["x86_64"], &["avx512vnni"]),
+    }
+}
+
+/// Held-out images with the outputs of the model in single precision.
+fn golden(session: &mut dyn Session, ready: &super::shop::Ready, input: &str) -> Result<Golden, StageError> {
+    let samples = ready.split(Split::Test).or_else(|_| ready.split(Split::Validation))?;
+    let stride = (samples.len() / GOLDEN).max(1);
+    let chosen: Vec<usize> = samples.into_iter().step_by(stride).take(GOLDEN).collect();
+    let mut images = Vec::new();
+    for &sample in &chosen {
+        if let Some(sample) = ready.data.samples.get(sample) {
+            let path = ready.data.path(sample);
+            images.push(fs::read(&path).map_err(StageError::file(path))?);
+        }
+    }
+    let outputs = Runner::outputs(session, &ready.images, &chosen)?;
+    let outputs = outputs.into_iter().map(|(name, shape, data)| {
+        let data = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (name, GoldenTensor { datatype: takt_artifact::DataType::Fp32, shape, data })
+    });
+    Ok(Golden { images: BTreeMap::from([(input.to_owned(), images)]), outputs: outputs.collect(), ..Golden::default() })
+}

@@ -1,0 +1,130 @@
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use takt_artifact::VersionDir;
+
+use super::*;
+use crate::data::{Augment, Split};
+use crate::progress::Silent;
+use crate::prune::{Criterion, Settings as Cut};
+use crate::quantise::Target;
+use crate::testing::{SIDE, TWO, stripes};
+use crate::train::{Distil, Settings, Unobserved};
+
+static GO_ON: AtomicBool = AtomicBool::new(false);
+
+fn shop() -> Shop<'static> {
+    Shop { threads: TWO, cache_bytes: 1 << 24, observer: &Unobserved, progress: &Silent, stop: &GO_ON }
+}
+
+fn settings(epochs: u32) -> Settings {
+    Settings {
+        epochs,
+        batch: NonZeroUsize::new(8).unwrap(),
+        learning_rate: 0.05,
+        warmup_epochs: 0.5,
+        augment: Augment::NONE,
+        ..Settings::default()
+    }
+}
+
+fn start() -> Start {
+    Start::Architecture { name: Architecture::Resnet20, width: 0.5, size: SIDE }
+}
+
+fn trained(data: &Path, out: &Path) -> PathBuf {
+    train(data, out, &Train { start: start(), settings: settings(5), teacher: None }, &shop()).unwrap();
+    out.join(MODEL)
+}
+
+fn judged(data: &Path, model: &Path, parent: Option<&Path>) -> crate::evaluate::Report {
+    let run = Evaluate {
+        model: model.to_owned(),
+        parent: parent.map(Path::to_owned),
+        split: Split::Test,
+        gates: None,
+        decision: None,
+    };
+    evaluate(data, &run, None, None, &shop()).unwrap()
+}
+
+#[test]
+fn from_images_to_a_version_that_serving_can_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), |name: &str| folder.path().join(name));
+    stripes(&data, 40);
+    let big = trained(&data, &out("train"));
+
+    let prune_run = Prune {
+        model: big.clone(),
+        cut: Cut { keep: 0.4, block: 2, ..Cut::default() },
+        criterion: Criterion::Gamma,
+        rounds: NonZeroU32::new(2).unwrap(),
+        settings: settings(3),
+        distil: Distil { views: 2, ..Distil::default() },
+        max_drop: None,
+    };
+    let pruned = prune(&data, &out("prune"), &prune_run, &shop()).unwrap();
+    assert_eq!(pruned.rounds.len(), 2);
+    let (from, to) = (pruned.rounds[0].macs[0], pruned.rounds[1].macs[1]);
+    assert!(to as f64 <= 0.41 * from as f64, "{from} to {to}");
+    let again = prune(&data, &out("prune"), &prune_run, &shop()).unwrap();
+    assert_eq!(again, pruned, "rounds that are done are not done again");
+
+    let small = out("prune").join(MODEL);
+    let targets = vec![Target::CpuInt8Avx2, Target::TensorrtInt8];
+    let reports = quantise(&data, &out("int8"), &Quantise { model: small.clone(), targets }, &shop()).unwrap();
+    assert_eq!(reports.len(), 2);
+
+    let report = judged(&data, &out("int8").join("model.cpu-int8-avx2.onnx"), Some(&big));
+    assert!(report.metrics.balanced_accuracy > 0.9, "{}", report.render_table());
+    let [small, big] = [report.cost.size_bytes, report.cost.parent_size_bytes].map(Option::unwrap);
+    assert!(3 * small < 2 * big, "{small} bytes from {big}, graph and all");
+    assert!(report.agreement.is_some());
+
+    let target = out("models").join("stripes/1");
+    let run = Package {
+        artefacts: out("int8"),
+        target: target.clone(),
+        name: "stripes".into(),
+        semver: "1.0.0".into(),
+        created: "2026-01-01T00:00:00Z".into(),
+        decision: None,
+        evaluation: Some(report),
+        parent: None,
+    };
+    let digest = package(&data, &run, &shop()).unwrap();
+    let version = VersionDir::open(&target).unwrap();
+    version.verify().unwrap();
+    assert_eq!(version.digest(), digest);
+    let names: Vec<&str> = version.variants().iter().map(|variant| variant.name.as_str()).collect();
+    assert_eq!(names, ["cpu-int8-avx2", "tensorrt-int8", "fp32"]);
+    assert!(package(&data, &run, &shop()).is_err(), "a version is never written over");
+}
+
+#[test]
+fn a_teacher_of_other_pixels_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    stripes(&data, 16);
+    let out = folder.path().join("teacher");
+    let start = Start::Architecture { name: Architecture::Resnet20, width: 0.25, size: 2 * SIDE };
+    train(&data, &out, &Train { start, settings: settings(1), teacher: None }, &shop()).unwrap();
+    let run =
+        Train { start: self::start(), settings: settings(1), teacher: Some((out.join(MODEL), Distil::default())) };
+    let error = train(&data, &folder.path().join("student"), &run, &shop()).unwrap_err().to_string();
+    assert!(error.contains("teacher's preprocess") && error.contains("same pixels"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_model_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    stripes(&data, 4);
+    let path = folder.path().join("broken.onnx");
+    std::fs::write(&path, b"not a model").unwrap();
+    let run = Quantise { model: path, targets: vec![Target::CpuInt8Avx2] };
+    let error = quantise(&data, &folder.path().join("out"), &run, &shop()).unwrap_err().to_string();
+    assert!(error.contains("broken.onnx"), "{error}");
+}

@@ -1,0 +1,75 @@
+//! What the tests of the stages share: a tiny data set that a tiny network can learn.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use takt_artifact::Preprocess;
+use takt_graph::Model;
+use takt_graph::arch::{ResNetOptions, resnet_cifar};
+
+use crate::data::{Dataset, Images, LoadOptions};
+use crate::rng::Rng;
+
+/// Side of the images.
+pub const SIDE: usize = 16;
+pub const CLASSES: [&str; 3] = ["across", "down", "plain"];
+
+/// Images with stripes across, stripes down and none, under noise: `count` of each.
+pub fn stripes(folder: &Path, count: usize) -> (Dataset, Arc<Images>) {
+    let mut rng = Rng::new(7, &[]);
+    for (class, name) in CLASSES.iter().enumerate() {
+        fs::create_dir_all(folder.join(name)).unwrap();
+        for number in 0..count {
+            let pixels = (0..SIDE * SIDE).flat_map(|at| {
+                let along = if class == 0 { at / SIDE } else { at % SIDE };
+                let stripe = if class < 2 && along % 4 < 2 { 40.0 } else { 0.0 };
+                let value = (100.0 + stripe + 20.0 * rng.unit() as f64) as u8;
+                [value; 3]
+            });
+            let pixels: Vec<u8> = pixels.collect();
+            fs::write(folder.join(name).join(format!("{number}.bmp")), bmp(&pixels)).unwrap();
+        }
+    }
+    let data = Dataset::open(folder, &LoadOptions::default()).unwrap();
+    let images = Arc::new(Images::new(&data, &preprocess(), 1 << 24).unwrap());
+    (data, images)
+}
+
+/// How the images become tensors.
+pub fn preprocess() -> Preprocess {
+    let spec = format!(
+        r#"{{"input": "input", "width": {SIDE}, "height": {SIDE}, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}}"#
+    );
+    serde_json::from_str(&spec).unwrap()
+}
+
+pub fn class_names() -> Vec<String> {
+    CLASSES.map(str::to_owned).to_vec()
+}
+
+/// A network of eight layers.
+pub fn network(seed: u64) -> Model {
+    let options = ResNetOptions { classes: CLASSES.len(), input: [3, SIDE, SIDE], width: 0.5 };
+    resnet_cifar(&options, 1, seed).unwrap()
+}
+
+pub const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+/// An uncompressed picture of [`SIDE`] by [`SIDE`] pixels.
+fn bmp(pixels: &[u8]) -> Vec<u8> {
+    let (header, side) = (54u32, SIDE as i32);
+    let mut file = b"BM".to_vec();
+    file.extend((header + pixels.len() as u32).to_le_bytes());
+    file.extend([0; 4]);
+    file.extend(header.to_le_bytes());
+    file.extend(40u32.to_le_bytes());
+    file.extend(side.to_le_bytes());
+    file.extend((-side).to_le_bytes());
+    file.extend(1u16.to_le_bytes());
+    file.extend(24u16.to_le_bytes());
+    file.extend([0; 24]);
+    file.extend(pixels);
+    file
+}

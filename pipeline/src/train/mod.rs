@@ -1,0 +1,30 @@
+//! Training a graph: from labels, from a frozen teacher, or both, on the executor of `takt-graph`.
+//!
+//! ```text
+//! images --data::Batches--> Executor (Mode::Train) --objective--> takt_ops::backward --> Sgd
+//!                                                       |                                 |
+//! Teacher: a frozen model's answers to K views          sparsity: shrinks whole channels -+
+//! ```
+//!
+//! Every random choice follows from the seed, so that a run is the same wherever it is begun again from its [`checkpoint`].
+
+mod checkpoint;
+mod error;
+mod fit;
+mod objective;
+mod observe;
+mod record;
+mod schedule;
+mod settings;
+mod sparsity;
+mod teacher;
+#[cfg(test)]
+mod tests;
+
+pub use error::TrainError;
+pub use fit::{Ended, Fitted, Job, fit};
+pub use observe::{Observer, Unobserved};
+pub use record::{EpochRecord, append_record};
+pub use settings::{ClassWeights, Distil, Settings};
+pub use sparsity::Sparsity;
+pub use teacher::{Answers, Teacher};

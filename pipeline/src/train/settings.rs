@@ -1,0 +1,133 @@
+//! What a training run is told.
+
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::TrainError;
+use crate::data::Augment;
+
+/// How a model is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Images per step.
+    pub batch: NonZeroUsize,
+    /// Greatest learning rate; it rises to there linearly and falls to zero along a cosine.
+    pub learning_rate: f64,
+    /// Epochs in which the learning rate rises.
+    pub warmup_epochs: f64,
+    /// Momentum of stochastic gradient descent, in Nesterov's form.
+    pub momentum: f64,
+    /// Decay of convolutions and matrices; biases and normalisation are left alone.
+    pub weight_decay: f64,
+    /// Share of a label that is spread over all classes (Szegedy et al. 2016).
+    pub label_smoothing: f32,
+    /// What an image of each class counts.
+    pub class_weights: ClassWeights,
+    /// How training images are varied.
+    pub augment: Augment,
+    /// Ends when the validation figure has not improved for so many epochs.
+    pub patience: Option<u32>,
+    /// Start of all randomness.
+    pub seed: u64,
+}
+
+/// What an image of each class counts in the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// Each image the same.
+    Equal,
+    /// Each class the same, by the inverse of its share.
+    #[default]
+    Balanced,
+}
+
+/// Learning from a teacher: `(1 - alpha) CE + alpha T^2 KL + features L2` (Hinton et al. 2015).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Distil {
+    /// T, by which logits are divided before the softmax.
+    pub temperature: f64,
+    /// Weight of the teacher's answers against the labels; 1 leaves the labels out.
+    pub alpha: f64,
+    /// Weight of the mean squared difference of logits; with `alpha` 0 this is the plain L2 of the mission.
+    pub logits_l2: f64,
+    /// Views of each image for which the teacher's answers are kept; epochs go through them in turn.
+    pub views: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            epochs: 30,
+            batch: const { NonZeroUsize::new(32).unwrap() },
+            learning_rate: 0.05,
+            warmup_epochs: 1.0,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            label_smoothing: 0.0,
+            class_weights: ClassWeights::default(),
+            augment: Augment::default(),
+            patience: None,
+            seed: 0,
+        }
+    }
+}
+
+impl Default for Distil {
+    fn default() -> Self {
+        Self { temperature: 4.0, alpha: 0.9, logits_l2: 0.0, views: 8 }
+    }
+}
+
+impl Settings {
+    /// Names every setting that is out of range.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let mut faults = Vec::new();
+        let mut number = |name: &str, value: f64, most: f64| {
+            if !(0.0..=most).contains(&value) {
+                faults.push(format!("{name} is {value}, expected 0 to {most}"));
+            }
+        };
+        number("learning_rate", self.learning_rate, 100.0);
+        number("warmup_epochs", self.warmup_epochs, f64::from(self.epochs.max(1)));
+        number("momentum", self.momentum, 0.9999);
+        number("weight_decay", self.weight_decay, 1.0);
+        number("label_smoothing", f64::from(self.label_smoothing), 0.9);
+        if self.epochs == 0 {
+            faults.push("epochs is 0, expected at least 1".to_owned());
+        }
+        self.augment.check()?;
+        if faults.is_empty() { Ok(()) } else { Err(TrainError::Settings(faults.join("; "))) }
+    }
+}
+
+impl Distil {
+    /// Names every setting that is out of range.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let mut faults = Vec::new();
+        if !(self.temperature > 0.0 && self.temperature <= 100.0) {
+            faults.push(format!("temperature is {}, expected above 0 and at most 100", self.temperature));
+        }
+        if !(0.0..=1.0).contains(&self.alpha) {
+            faults.push(format!("alpha is {}, expected 0 to 1", self.alpha));
+        }
+        if !(self.logits_l2 >= 0.0 && self.logits_l2.is_finite()) {
+            faults.push(format!("logits_l2 is {}, expected 0 or a positive number", self.logits_l2));
+        }
+        if !(1..=1024).contains(&self.views) {
+            faults.push(format!("views is {}, expected 1 to 1024", self.views));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(TrainError::Settings(faults.join("; "))) }
+    }
+}

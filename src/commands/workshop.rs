@@ -1,0 +1,114 @@
+//! What the commands that make models share: bars, the stop signal, threads and memory.
+
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use takt_pipeline::progress::Progress;
+use takt_pipeline::stage::Shop;
+use takt_pipeline::train::{EpochRecord, Observer};
+
+/// Flags of every command that makes a model.
+#[derive(Debug, Clone, Args)]
+pub struct ShopArgs {
+    /// Threads that decode images [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Mebibytes of decoded images to keep in memory
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    cache_mib: usize,
+    /// Print JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Bars on the terminal and the flag that a signal sets.
+pub struct Workshop {
+    args: ShopArgs,
+    bars: Bars,
+    stop: Arc<AtomicBool>,
+}
+
+/// One bar at a time; epochs leave a line each.
+struct Bars {
+    bar: ProgressBar,
+    epochs: u32,
+}
+
+impl Workshop {
+    /// `epochs` is how many a run has, for the estimate of the time left; 0 where there are none.
+    pub fn new(args: ShopArgs, epochs: u32) -> anyhow::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // The first signal ends after the step at hand, the second at once.
+            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+                .context("signals cannot be caught")?;
+        }
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {eta}")?);
+        Ok(Self { args, bars: Bars { bar, epochs }, stop })
+    }
+
+    /// For the stages.
+    pub fn shop(&self) -> Shop<'_> {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Shop {
+            threads: self.args.threads.unwrap_or(cores),
+            cache_bytes: self.args.cache_mib << 20,
+            observer: &self.bars,
+            progress: &self.bars,
+            stop: &self.stop,
+        }
+    }
+
+    /// Whether output is for machines.
+    pub fn json(&self) -> bool {
+        self.args.json
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        self.bars.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Bars {
+    fn begin(&self, total: u64) {
+        self.bar.reset();
+        self.bar.set_message("");
+        self.bar.set_length(total);
+    }
+
+    fn advance(&self) {
+        self.bar.inc(1);
+    }
+}
+
+impl Observer for Bars {
+    fn step(&self, epoch: u32, step: usize, steps: usize, loss: f32) {
+        if step == 1 && epoch == 1 {
+            self.bar.reset();
+        }
+        self.bar.set_length(u64::from(self.epochs.max(epoch)) * steps as u64);
+        self.bar.set_position(u64::from(epoch - 1) * steps as u64 + step as u64);
+        self.bar.set_message(format!("epoch {epoch} loss {loss:.3}"));
+    }
+
+    #[expect(clippy::print_stderr, reason = "the log of a run is for the person at the terminal")]
+    fn epoch(&self, record: &EpochRecord) {
+        let EpochRecord { epoch, loss, accuracy, balanced_accuracy, images_per_second, .. } = record;
+        let line = format!(
+            "epoch {epoch:>3}  loss {loss:.4}  accuracy {:.2} %  balanced {:.2} %  {images_per_second:.0} images/s",
+            100.0 * accuracy,
+            100.0 * balanced_accuracy
+        );
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+}
