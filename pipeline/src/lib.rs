@@ -7,6 +7,7 @@ pub mod predict;
 pub mod progress;
 pub mod prune;
 mod rng;
+pub mod run;
 #[cfg(test)]
 mod testing;
 pub mod train;
