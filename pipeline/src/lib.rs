@@ -10,6 +10,7 @@ pub mod progress;
 pub mod prune;
 pub mod quantise;
 mod rng;
+pub mod run;
 pub mod stage;
 #[cfg(test)]
 mod testing;
