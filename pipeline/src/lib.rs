@@ -4,6 +4,7 @@ pub mod calendar;
 pub mod card;
 pub mod data;
 pub mod evaluate;
+mod file;
 mod math;
 pub mod predict;
 pub mod progress;

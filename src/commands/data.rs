@@ -1,18 +1,16 @@
 //! `takt data`: images to train and to measure with.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use takt_pipeline::data::surface::{self, CountSettings, KnobSettings, Label, Plan, Settings, Split, Summary};
+
+use super::workshop::{Bar, stop_flag};
 
 /// Images to train and to measure with.
 #[derive(Debug, Args)]
@@ -98,19 +96,6 @@ struct Generate {
     json: bool,
 }
 
-/// Shows a bar on the terminal.
-struct Bar(ProgressBar);
-
-impl surface::Progress for Bar {
-    fn begin(&self, total: u64) {
-        self.0.set_length(total);
-    }
-
-    fn advance(&self) {
-        self.0.inc(1);
-    }
-}
-
 /// Runs `takt data ...`.
 pub fn run(args: DataArgs) -> anyhow::Result<ExitCode> {
     match args.command {
@@ -123,18 +108,12 @@ pub fn run(args: DataArgs) -> anyhow::Result<ExitCode> {
 fn surface_defects(args: &Generate) -> anyhow::Result<ExitCode> {
     let plan = args.plan()?;
     // Files are always whole and a second run goes on, so a signal only has to stop the threads.
-    let cancel = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag unset and sets it, the second one ends the process.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&cancel))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&cancel)))
-            .context("cannot listen for Ctrl-C")?;
-    }
+    let cancel = stop_flag()?;
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = args.threads.unwrap_or_else(cores);
-    let bar = Bar(progress_bar());
+    let bar = Bar::new("{bar:40} {pos}/{len} images, {per_sec}, {eta} left");
     let result = surface::generate(&plan, &args.out, threads, &bar, &cancel);
-    bar.0.finish_and_clear();
+    drop(bar);
     let summary = result?;
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -184,15 +163,6 @@ impl Generate {
 fn read_settings(path: &Path) -> anyhow::Result<Settings> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     Settings::parse(&text).with_context(|| format!("{} has no settings for `takt data generate`", path.display()))
-}
-
-/// A bar where standard error is a terminal, nothing elsewhere.
-fn progress_bar() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} images, {per_sec}, {eta} left");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn write_summary(out: &mut impl Write, plan: &Plan, folder: &Path, summary: &Summary) -> std::io::Result<()> {

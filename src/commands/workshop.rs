@@ -34,25 +34,61 @@ pub struct Workshop {
     stop: Arc<AtomicBool>,
 }
 
+/// A bar where standard error is a terminal, nothing elsewhere.
+pub struct Bar(ProgressBar);
+
 /// One bar at a time; epochs leave a line each.
 struct Bars {
-    bar: ProgressBar,
+    bar: Bar,
     epochs: u32,
+}
+
+/// A flag that the first SIGINT or SIGTERM sets, so that work ends at the next step; the second ends the process.
+pub fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag unset and sets it.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+            .context("cannot listen for Ctrl-C")?;
+    }
+    Ok(stop)
+}
+
+impl Bar {
+    /// A bar of that look.
+    pub fn new(template: &str) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let style = ProgressStyle::with_template(template);
+        Self(ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, total: u64) {
+        self.0.reset();
+        self.0.set_message("");
+        self.0.set_length(total);
+    }
+
+    fn advance(&self) {
+        self.0.inc(1);
+    }
 }
 
 impl Workshop {
     /// `epochs` is how many a run has, for the estimate of the time left; 0 where there are none.
     pub fn new(args: ShopArgs, epochs: u32) -> anyhow::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // The first signal ends after the step at hand, the second at once.
-            signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
-                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-                .context("signals cannot be caught")?;
-        }
-        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} {eta}")?);
-        Ok(Self { args, bars: Bars { bar, epochs }, stop })
+        let bars = Bars { bar: Bar::new("{bar:30} {pos}/{len} {msg} {eta}"), epochs };
+        Ok(Self { args, bars, stop: stop_flag()? })
     }
 
     /// For the stages.
@@ -62,7 +98,7 @@ impl Workshop {
             threads: self.args.threads.unwrap_or(cores),
             cache_bytes: self.args.cache_mib << 20,
             observer: &self.bars,
-            progress: &self.bars,
+            progress: &self.bars.bar,
             stop: &self.stop,
         }
     }
@@ -73,32 +109,14 @@ impl Workshop {
     }
 }
 
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        self.bars.bar.finish_and_clear();
-    }
-}
-
-impl Progress for Bars {
-    fn begin(&self, total: u64) {
-        self.bar.reset();
-        self.bar.set_message("");
-        self.bar.set_length(total);
-    }
-
-    fn advance(&self) {
-        self.bar.inc(1);
-    }
-}
-
 impl Observer for Bars {
     fn step(&self, epoch: u32, step: usize, steps: usize, loss: f32) {
         if step == 1 && epoch == 1 {
-            self.bar.reset();
+            self.bar.0.reset();
         }
-        self.bar.set_length(u64::from(self.epochs.max(epoch)) * steps as u64);
-        self.bar.set_position(u64::from(epoch - 1) * steps as u64 + step as u64);
-        self.bar.set_message(format!("epoch {epoch} loss {loss:.3}"));
+        self.bar.0.set_length(u64::from(self.epochs.max(epoch)) * steps as u64);
+        self.bar.0.set_position(u64::from(epoch - 1) * steps as u64 + step as u64);
+        self.bar.0.set_message(format!("epoch {epoch} loss {loss:.3}"));
     }
 
     #[expect(clippy::print_stderr, reason = "the log of a run is for the person at the terminal")]
@@ -109,6 +127,6 @@ impl Observer for Bars {
             100.0 * accuracy,
             100.0 * balanced_accuracy
         );
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.0.suspend(|| eprintln!("{line}"));
     }
 }

@@ -89,11 +89,9 @@ impl Memo {
             return;
         }
         self.kept.schema = SCHEMA;
-        let aside = self.path.with_extension("part");
         let written = serde_json::to_vec(&self.kept)
             .map_err(io::Error::other)
-            .and_then(|bytes| fs::write(&aside, bytes))
-            .and_then(|()| fs::rename(&aside, &self.path));
+            .and_then(|bytes| crate::file::replace(&self.path, &bytes));
         if let Err(error) = written {
             tracing::debug!(path = %self.path.display(), %error, "digests of sources are not remembered");
         }

@@ -4,7 +4,7 @@
 //! the two renames leaves the new one complete in `running/`; opening the work folder finishes the move.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::record::{Found, Made, PART, RECORD, Record};
 use super::sources::Memo;
 use super::walk::{Hidden, files};
+use crate::file;
 
 /// Beginning of names in `running/` that are only waiting to be removed.
 const GONE: &str = ".gone-";
@@ -186,22 +187,14 @@ impl Store {
 /// An exclusive advisory lock, held until the file is closed or the process dies, however it dies.
 fn lock(work: &Path) -> Result<File, RunError> {
     let path = work.join("lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(RunError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
+    let mut file = match file::lock(&path).map_err(|(what, error)| RunError::io(what, &path)(error))? {
+        file::Lock::Ours(file) => file,
+        file::Lock::Theirs(file) => {
             let mut text = String::new();
-            let _ = (&file).take(32).read_to_string(&mut text);
+            let _ = file.take(32).read_to_string(&mut text);
             return Err(RunError::Busy { work: work.to_owned(), pid: text.trim().parse().ok() });
         }
-        Err(TryLockError::Error(source)) => return Err(RunError::io("lock", &path)(source)),
-    }
+    };
     file.set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| writeln!(file, "{}", std::process::id()))

@@ -39,6 +39,8 @@ pub enum StageError {
     #[error("clean-up: {0}")]
     Clean(#[from] PassError),
     #[error(transparent)]
+    Tensor(#[from] takt_graph::TensorError),
+    #[error(transparent)]
     Shapes(#[from] ShapeError),
     #[error(transparent)]
     Architecture(#[from] takt_graph::arch::ArchError),

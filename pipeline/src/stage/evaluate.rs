@@ -9,7 +9,8 @@ use takt_artifact::Decision;
 
 use super::error::StageError;
 use super::fit::begin_from;
-use super::shop::{Ready, Shop, report};
+use super::shop::{Ready, Shop, open, report};
+use crate::card::Card;
 use crate::data::{Batches, Batching, Split, Tail, Views};
 use crate::evaluate::gates::{self, Gates};
 use crate::evaluate::{Input, Predictions, Report, ReportOptions, pictures};
@@ -59,11 +60,21 @@ pub fn evaluate(
     match &run.parent {
         None => told.cost.latency_ms = Some(latencies(&[&runner], &one)?[0]),
         Some(path) => {
-            let (_, parent_card, _) = begin_from(path, &ready.data.root, shop)?;
-            let parent_ready = shop.ready(ready.data.clone(), &parent_card.preprocess)?;
+            let (parent_model, parent_card) = open(path)?;
+            let preprocess = match parent_card {
+                Some(parent_card) => {
+                    same_classes(&parent_card.labels, &ready.data.classes)?;
+                    parent_card.preprocess
+                }
+                None => Card::of_input(&parent_model, ready.data.classes.clone())?.preprocess,
+            };
+            // Images that both see alike are decoded once.
+            let others =
+                (preprocess != card.preprocess).then(|| shop.ready(ready.data.clone(), &preprocess)).transpose()?;
+            let seen = others.as_ref().unwrap_or(&ready);
             let parent = Runner::file(path)?;
-            told.compare(&judged, &predictions(&parent, &parent_ready, run.split, decision.as_ref(), BATCH, shop)?)?;
-            if parent_card.preprocess.shape() == card.preprocess.shape() {
+            told.compare(&judged, &predictions(&parent, seen, run.split, decision.as_ref(), BATCH, shop)?)?;
+            if preprocess.shape() == card.preprocess.shape() {
                 let both = latencies(&[&runner, &parent], &one)?;
                 (told.cost.latency_ms, told.cost.parent_latency_ms) = (Some(both[0]), Some(both[1]));
             }
@@ -82,6 +93,18 @@ pub fn evaluate(
         fs::write(path, page).map_err(StageError::file(path))?;
     }
     Ok(told)
+}
+
+/// Outputs can only be compared where they stand in the same order. A parent that names no classes is taken at its word.
+fn same_classes(parent: &[String], model: &[String]) -> Result<(), StageError> {
+    if parent.is_empty() || parent == model {
+        return Ok(());
+    }
+    Err(StageError::Mismatch {
+        what: "the parent's classes",
+        found: parent.join(", "),
+        expected: format!("those of the model in their order: {}", model.join(", ")),
+    })
 }
 
 /// A model's outputs on a split, judged.
@@ -136,4 +159,19 @@ fn latencies(runners: &[&Runner], image: &crate::data::Batch) -> Result<Vec<f64>
         }
     }
     Ok(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parent_of_other_classes_is_not_compared() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let model = names(&["ok", "dent"]);
+        same_classes(&model, &model).unwrap();
+        same_classes(&[], &model).unwrap();
+        let error = same_classes(&names(&["dent", "ok"]), &model).unwrap_err().to_string();
+        assert!(error.contains("found dent, ok") && error.contains("ok, dent"), "{error}");
+    }
 }

@@ -11,7 +11,7 @@ use super::error::StageError;
 use super::shop::{MODEL, Ready, Shop, folder, open, report};
 use crate::card::Card;
 use crate::data::{Dataset, Split};
-use crate::train::{Answers, Distil, Ended, Fitted, Job, Settings, Teacher, append_record, fit};
+use crate::train::{Answers, Distil, Ended, Fitted, Job, Settings, Teacher, fit, write_records};
 
 /// Networks that can be begun from nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ pub fn train(data: &Path, out: &Path, run: &Train, shop: &Shop<'_>) -> Result<Fi
         None => None,
         Some((path, distil)) => Some(ask(path, *distil, &ready, &card, &run.settings, out, shop)?),
     };
-    let key = key(&model, &run.settings, run.teacher.as_ref(), &ready.data)?;
+    let key = key(&model, &run.settings, run.teacher.as_ref(), &ready)?;
     let fitted =
         run_fit(&mut model, &ready, &run.settings, answers.as_ref(), (&out.join("checkpoint"), &key), out, shop)?;
     card.write(&mut model)?;
@@ -114,10 +114,7 @@ pub(super) fn run_fit(
     if fitted.ended == Ended::Interrupted {
         return Err(StageError::Interrupted);
     }
-    let log = out.join("metrics.jsonl");
-    // Written whole: a run that was resumed has all its epochs once.
-    std::fs::write(&log, "").map_err(StageError::file(&log))?;
-    fitted.records.iter().try_for_each(|record| append_record(&log, record))?;
+    write_records(&out.join("metrics.jsonl"), &fitted.records)?;
     Ok(fitted)
 }
 
@@ -152,7 +149,7 @@ pub(super) fn ask(
         });
     }
     clean::clean(&mut model)?;
-    let key = key(&model, settings, None, &ready.data)?;
+    let key = key(&model, settings, None, ready)?;
     let train = ready.split(Split::Train)?;
     let teacher = Teacher { model: &model, distil, key: &key, folder: &out.join("teacher") };
     Ok(teacher.answers(&ready.images, &train, settings, shop.threads, shop.progress)?)
@@ -163,20 +160,16 @@ pub(super) fn key(
     model: &Model,
     settings: &Settings,
     teacher: Option<&(PathBuf, Distil)>,
-    data: &Dataset,
+    ready: &Ready,
 ) -> Result<String, StageError> {
     let mut all = Sha256::new();
     for tensor in &model.graph().initializer {
         all.update(tensor.name());
-        all.update(tensor.data().map_err(takt_graph_error)?);
+        all.update(tensor.data()?);
     }
     all.update(serde_json::to_string(&(settings, teacher)).unwrap_or_default());
-    all.update(data.digest()?);
+    all.update(ready.digest()?);
     Ok(all.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn takt_graph_error(error: takt_graph::TensorError) -> StageError {
-    StageError::Prune(error.into())
 }
 
 impl Architecture {

@@ -98,7 +98,7 @@ pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDig
         name: run.name.clone(),
         semver: run.semver.clone(),
         created: run.created.clone(),
-        lineage: Lineage { parent: run.parent.clone(), data: Some(ready.data.digest()?), pipeline: None },
+        lineage: Lineage { parent: run.parent.clone(), data: Some(ready.digest()?.to_owned()), pipeline: None },
         signature,
         preprocess: Some(card.preprocess),
         labels: ready.data.classes.clone(),

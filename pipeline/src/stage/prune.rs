@@ -12,6 +12,7 @@ use super::fit::{ask, begin_from, key, run_fit};
 use super::shop::{MODEL, Ready, Shop, folder, report};
 use crate::card::Card;
 use crate::data::Split;
+use crate::file;
 use crate::prune::{Criterion, GroupPlan, Importance, Settings as Cut, reestimate, select};
 use crate::train::{Answers, Distil, Settings};
 
@@ -112,7 +113,7 @@ fn finished(place: &Path, model: &Model, run: &Prune, ready: &Ready) -> Result<O
 
 fn round_key(model: &Model, run: &Prune, ready: &Ready) -> Result<String, StageError> {
     let rest = serde_json::to_string(&(run.cut, run.criterion, run.rounds, run.distil)).unwrap_or_default();
-    Ok(format!("{} {rest}", key(model, &run.settings, None, &ready.data)?))
+    Ok(format!("{} {rest}", key(model, &run.settings, None, ready)?))
 }
 
 fn one_round(
@@ -136,7 +137,7 @@ fn one_round(
     let some: Vec<usize> = train.iter().copied().take(batch.get() * REESTIMATE_BATCHES).collect();
     reestimate(&mut smaller, &ready.images, &some, batch, shop.threads, shop.progress)?;
     let checkpoint = place.join("checkpoint");
-    let key = key(&smaller, &run.settings, None, &ready.data)?;
+    let key = key(&smaller, &run.settings, None, ready)?;
     let fitted = run_fit(&mut smaller, ready, &run.settings, Some(answers), (&checkpoint, &key), place, shop)?;
     let best = fitted.records.iter().map(|record| record.balanced_accuracy).fold(0.0, f64::max);
     let (was, is) = (cost::total(model)?, cost::total(&smaller)?);
@@ -149,7 +150,8 @@ fn one_round(
     };
     smaller.save(place.join(MODEL))?;
     let path = place.join("round.json");
-    fs::write(&path, serde_json::to_string_pretty(&round).unwrap_or_default()).map_err(StageError::file(path))?;
+    let text = serde_json::to_string_pretty(&round).unwrap_or_default();
+    file::replace(&path, text.as_bytes()).map_err(StageError::file(path))?;
     Ok((smaller, round))
 }
 

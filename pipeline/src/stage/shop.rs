@@ -1,5 +1,6 @@
 //! What all stages need: the data, threads, memory, and somebody who watches.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -13,6 +14,7 @@ use takt_graph::Model;
 use super::error::StageError;
 use crate::card::Card;
 use crate::data::{Dataset, Images, LoadOptions, Partition, Selection, Split};
+use crate::file;
 use crate::progress::Progress;
 use crate::train::Observer;
 
@@ -45,6 +47,7 @@ pub struct Shop<'a> {
 pub(super) struct Ready {
     pub(super) data: Dataset,
     pub(super) images: Arc<Images>,
+    digest: OnceCell<String>,
 }
 
 impl Shop<'_> {
@@ -62,11 +65,20 @@ impl Shop<'_> {
 
     pub(super) fn ready(&self, data: Dataset, preprocess: &Preprocess) -> Result<Ready, StageError> {
         let images = Arc::new(Images::new(&data, preprocess, self.cache_bytes)?);
-        Ok(Ready { data, images })
+        Ok(Ready { data, images, digest: OnceCell::new() })
     }
 }
 
 impl Ready {
+    /// Digest of the data set. It reads every image, so it is made once.
+    pub(super) fn digest(&self) -> Result<&str, StageError> {
+        if let Some(digest) = self.digest.get() {
+            return Ok(digest);
+        }
+        let digest = self.data.digest()?;
+        Ok(self.digest.get_or_init(|| digest))
+    }
+
     /// Samples of a split.
     pub(super) fn split(&self, split: Split) -> Result<Vec<usize>, StageError> {
         Ok(self.data.indices(split)?)
@@ -96,9 +108,9 @@ pub(super) fn folder(out: &Path) -> Result<(), StageError> {
     fs::create_dir_all(out).map_err(StageError::file(out))
 }
 
-/// Writes a report: aside, then renamed.
+/// Writes a report.
 pub(super) fn report(out: &Path, report: &impl Serialize) -> Result<(), StageError> {
-    let (path, aside) = (out.join(REPORT), out.join("report.part"));
+    let path = out.join(REPORT);
     let text = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
-    fs::write(&aside, text).and_then(|()| fs::rename(&aside, &path)).map_err(StageError::file(path))
+    file::replace(&path, text.as_bytes()).map_err(StageError::file(path))
 }

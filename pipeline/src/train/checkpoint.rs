@@ -85,9 +85,9 @@ impl Checkpoint<'_> {
         }
         candle_core::safetensors::save(&now.momenta, self.momenta(epoch))?;
         let state = State { schema: SCHEMA, key: self.key.to_owned(), records: now.records.clone(), best: now.best };
-        let (path, aside) = (self.folder.join(STATE), self.folder.join("state.part"));
+        let path = self.folder.join(STATE);
         let text = serde_json::to_string_pretty(&state).unwrap_or_default();
-        fs::write(&aside, text).and_then(|()| fs::rename(&aside, &path)).map_err(TrainError::file(path))?;
+        crate::file::replace(&path, text.as_bytes()).map_err(TrainError::file(path))?;
         self.forget(&[self.model("epoch", epoch), self.momenta(epoch), self.model("best", now.best)]);
         Ok(())
     }

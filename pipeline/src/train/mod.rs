@@ -24,7 +24,7 @@ mod tests;
 pub use error::TrainError;
 pub use fit::{Ended, Fitted, Job, fit};
 pub use observe::{Observer, Unobserved};
-pub use record::{EpochRecord, append_record};
+pub use record::{EpochRecord, write_records};
 pub use settings::{ClassWeights, Distil, Settings};
 pub use sparsity::Sparsity;
 pub use teacher::{Answers, Teacher};

@@ -1,7 +1,5 @@
-//! What is kept of each epoch, and the file it is appended to.
+//! What is kept of each epoch, and the file it is written to.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -27,12 +25,11 @@ pub struct EpochRecord {
     pub seconds: f64,
 }
 
-/// Appends a line of JSON.
+/// Writes a line of JSON per epoch: a run that was resumed has all its epochs once.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn append_record(path: &Path, record: &EpochRecord) -> Result<(), TrainError> {
-    let line = serde_json::to_string(record).unwrap_or_default() + "\n";
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    file.and_then(|mut file| file.write_all(line.as_bytes())).map_err(TrainError::file(path))
+pub fn write_records(path: &Path, records: &[EpochRecord]) -> Result<(), TrainError> {
+    let lines: String = records.iter().map(|record| serde_json::to_string(record).unwrap_or_default() + "\n").collect();
+    crate::file::replace(path, lines.as_bytes()).map_err(TrainError::file(path))
 }

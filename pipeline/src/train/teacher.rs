@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use takt_graph::Model;
@@ -116,9 +116,8 @@ fn read(path: &Path, expected: usize) -> Option<Vec<f32>> {
     Some(bytes.as_chunks::<4>().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect())
 }
 
-/// Aside, then renamed: a file of this name is complete.
+/// A file of this name is complete.
 fn write(path: &Path, answers: &[f32]) -> Result<(), TrainError> {
-    let aside: PathBuf = path.with_extension("part");
     let bytes: Vec<u8> = answers.iter().flat_map(|answer| answer.to_le_bytes()).collect();
-    fs::write(&aside, bytes).and_then(|()| fs::rename(&aside, path)).map_err(TrainError::file(path))
+    crate::file::replace(path, &bytes).map_err(TrainError::file(path))
 }

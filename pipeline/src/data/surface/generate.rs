@@ -1,7 +1,7 @@
 //! Carrying out a plan: the images of all splits, over all cores, into one folder.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use super::render::render;
 use super::scene::{Label, Scene};
 use super::write;
 use crate::data::split::Split;
+use crate::file;
 use crate::progress::Progress;
 
 /// The plan of a data set, in its folder.
@@ -118,7 +119,7 @@ pub fn generate(
     let labels = out.join(LABELS);
     write::labels(&scenes)
         .map_err(io::Error::other)
-        .and_then(|rows| write::put(&labels, &rows))
+        .and_then(|rows| file::replace(&labels, &rows))
         .map_err(GenerateError::io("write", &labels))?;
     Ok(Summary { made, kept, counts: count(&scenes), digest: plan.digest(), labels })
 }
@@ -166,7 +167,7 @@ impl Run<'_> {
                 render(self.plan, scene)
                     .to_jpeg(self.plan.jpeg_quality)
                     .map_err(io::Error::other)
-                    .and_then(|bytes| write::put(&path, &bytes))
+                    .and_then(|bytes| file::replace(&path, &bytes))
                     .inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
                     .map_err(GenerateError::io("write", &path))?;
                 made += 1;
@@ -185,21 +186,10 @@ fn claim(plan: &Plan, out: &Path) -> Result<File, GenerateError> {
         let folder = out.to_owned();
         return Err(GenerateError::NotEmpty { folder });
     }
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(GenerateError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let folder = out.to_owned();
-            return Err(GenerateError::Busy { folder });
-        }
-        Err(TryLockError::Error(source)) => return Err(GenerateError::io("lock", &path)(source)),
-    }
+    let locked = file::lock(&path).map_err(|(what, error)| GenerateError::io(what, &path)(error))?;
+    let file::Lock::Ours(mut file) = locked else {
+        return Err(GenerateError::Busy { folder: out.to_owned() });
+    };
     let mut found = String::new();
     file.read_to_string(&mut found).map_err(GenerateError::io("read", &path))?;
     let asked = plan.record();

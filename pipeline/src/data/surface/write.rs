@@ -1,6 +1,6 @@
 //! Images and rows as files. A file under its final name is always whole.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -46,13 +46,6 @@ pub(super) fn labels<'a>(scenes: impl IntoIterator<Item = &'a Scene>) -> Result<
         writer.serialize(Row::from(scene))?;
     }
     writer.into_inner().map_err(|full| full.into_error().into())
-}
-
-/// Writes the file aside and renames it, so that nobody sees half of it.
-pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let aside = path.with_extension("partial");
-    fs::write(&aside, bytes)?;
-    fs::rename(&aside, path)
 }
 
 /// Whether the file begins and ends as a JPEG does: false where it is missing, or was lost in a power cut.

@@ -1,0 +1,31 @@
+//! Files that several stages write: whole or not at all, and by one process at a time.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// A file opened for one process, or held by another. The lock is advisory and ends with the file, however its holder dies.
+pub(crate) enum Lock {
+    /// Held by us.
+    Ours(File),
+    /// Held by another process.
+    Theirs(File),
+}
+
+/// Writes the file aside and renames it, so that nobody sees half of it.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let aside = path.with_extension("partial");
+    fs::write(&aside, bytes)?;
+    fs::rename(&aside, path)
+}
+
+/// Opens a file for reading and writing, makes it where it is missing, and locks it. An error comes with what failed.
+pub(crate) fn lock(path: &Path) -> Result<Lock, (&'static str, io::Error)> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let file = opened.map_err(|error| ("open", error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock::Ours(file)),
+        Err(TryLockError::WouldBlock) => Ok(Lock::Theirs(file)),
+        Err(TryLockError::Error(error)) => Err(("lock", error)),
+    }
+}
