@@ -38,5 +38,5 @@ for line in sys.stdin:
     while time.perf_counter() - start < float(seconds):
         step()
         steps += 1
-    images = steps * BATCH
-    print(images / (time.perf_counter() - start), images / (time.process_time() - cpu), flush=True)
+    count = steps * BATCH
+    print(count / (time.perf_counter() - start), count / (time.process_time() - cpu), flush=True)
