@@ -68,7 +68,7 @@ impl Batch {
             )
         }
         let data = Data::of(tensor)?;
-        let mut ordered = vec![0.0; dims.elements()];
+        let mut ordered = crate::parallel::zeros(dims.elements());
         transpose(&data, &mut ordered, n, c * h * w);
         Ok(Self { tensor: Tensor::from_vec(ordered, (c, h, w, n), &Device::Cpu)?, dims })
     }

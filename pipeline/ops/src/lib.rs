@@ -23,6 +23,7 @@ pub use conv::{Conv2dParams, conv2d};
 pub use elementwise::{add, add_relu, clamp, relu};
 pub use linear::{cross_entropy, linear};
 pub use norm::{BatchStats, batch_norm_eval, batch_norm_train};
+pub use parallel::in_pool;
 pub use pool::{PoolParams, avg_pool2d, global_avg_pool, max_pool2d};
 pub use sgd::{Sgd, SgdOptions};
 pub use tape::backward;

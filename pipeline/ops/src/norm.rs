@@ -37,7 +37,7 @@ pub fn batch_norm_train(
     let eps = epsilon(eps)?;
     let count = dims.plane() as f32;
     let data = batch.read()?;
-    let mut out = vec![0.0; dims.elements()];
+    let mut out = crate::parallel::zeros(dims.elements());
     let planes = out.par_chunks_exact_mut(dims.plane()).zip(data.par_chunks_exact(dims.plane()));
     let moments: Vec<(f32, f32)> = planes
         .zip(scale.par_iter().zip(&shift))
@@ -78,7 +78,7 @@ pub fn batch_norm_eval(
     let (mean, var) = (channels(mean, dims.c, "the mean")?, channels(var, dims.c, "the variance")?);
     let eps = epsilon(eps)?;
     let moments: Vec<(f32, f32)> = mean.into_iter().zip(var).collect();
-    let mut out = vec![0.0; dims.elements()];
+    let mut out = crate::parallel::zeros(dims.elements());
     {
         let data = batch.read()?;
         out.par_chunks_exact_mut(dims.plane())
@@ -198,7 +198,7 @@ impl State {
         let (x, dy): (Data<'_>, Data<'_>) = (self.batch.read()?, gradient.read()?);
         let planes = x.par_chunks_exact(dims.plane()).zip(dy.par_chunks_exact(dims.plane()));
         let planes = planes.zip(&self.channels);
-        let mut dx = vec![0.0; if wants_dx { dims.elements() } else { 0 }];
+        let mut dx = crate::parallel::zeros(if wants_dx { dims.elements() } else { 0 });
         let sums: Vec<(f32, f32)> = if wants_dx {
             dx.par_chunks_exact_mut(dims.plane())
                 .zip(planes)

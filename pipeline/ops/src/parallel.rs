@@ -2,6 +2,26 @@
 
 use rayon::prelude::*;
 
+/// Runs a training step on the threads of the pool.
+///
+/// Operations work anywhere; but each that is called from outside of the pool wakes it several times, which for a network
+/// of many small layers adds up to a fifth of a step. [`crate::backward`] does this by itself.
+pub fn in_pool<T: Send>(step: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| step())
+}
+
+/// Zeros, written on all threads: fresh memory is mapped page by page when it is first touched.
+pub(crate) fn zeros(len: usize) -> Vec<f32> {
+    const PAGE: usize = 1024;
+    if len < PIECE {
+        return vec![0.0; len];
+    }
+    let pages: Vec<[f32; PAGE]> = (0..len.div_ceil(PAGE)).into_par_iter().map(|_| [0.0; PAGE]).collect();
+    let mut zeros = pages.into_flattened();
+    zeros.truncate(len);
+    zeros
+}
+
 /// Elements of a piece of elementwise work: small enough to balance, large enough not to notice.
 pub(crate) const PIECE: usize = 1 << 15;
 
@@ -29,14 +49,14 @@ pub(crate) fn split_columns<'a>(matrix: &'a mut [f32], row_len: usize, bounds: &
 
 /// `out[i] = f(a[i])` on all threads.
 pub(crate) fn map(a: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
-    let mut out = vec![0.0; a.len()];
+    let mut out = zeros(a.len());
     out.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).for_each(|(out, a)| crate::simd::map(out, a, &f));
     out
 }
 
 /// `out[i] = f(a[i], b[i])` on all threads.
 pub(crate) fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
-    let mut out = vec![0.0; a.len()];
+    let mut out = zeros(a.len());
     out.par_chunks_mut(PIECE)
         .zip(a.par_chunks(PIECE).zip(b.par_chunks(PIECE)))
         .for_each(|(out, (a, b))| crate::simd::map2(out, a, b, &f));

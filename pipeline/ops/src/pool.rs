@@ -46,7 +46,7 @@ pub fn max_pool2d(x: &Tensor, params: &PoolParams) -> Result<Tensor> {
     record("max_pool2d", Form::Batch(output), out, Inputs::of(&[x]), move |gradient| {
         let gradient = Batch::of(&whole(gradient)?, "max_pool2d", "the gradient")?;
         let dy = gradient.read()?;
-        let mut dx = vec![0.0; input.elements()];
+        let mut dx = crate::parallel::zeros(input.elements());
         dx.par_chunks_exact_mut(input.plane())
             .zip(dy.par_chunks_exact(output.plane()))
             .zip(chosen.par_chunks_exact(output.plane()))
@@ -85,7 +85,7 @@ pub fn avg_pool2d(x: &Tensor, params: &PoolParams, count_include_pad: bool) -> R
     let (input, output) = (windows.input, windows.output);
     let shares = windows.shares(params, count_include_pad);
     let images = input.n;
-    let mut out = vec![0.0; output.elements()];
+    let mut out = crate::parallel::zeros(output.elements());
     {
         let data = batch.read()?;
         out.par_chunks_exact_mut(output.plane()).zip(data.par_chunks_exact(input.plane())).for_each(|(out, x)| {
@@ -98,7 +98,7 @@ pub fn avg_pool2d(x: &Tensor, params: &PoolParams, count_include_pad: bool) -> R
     record("avg_pool2d", Form::Batch(output), out, Inputs::of(&[x]), move |gradient| {
         let gradient = Batch::of(&whole(gradient)?, "avg_pool2d", "the gradient")?;
         let dy = gradient.read()?;
-        let mut dx = vec![0.0; input.elements()];
+        let mut dx = crate::parallel::zeros(input.elements());
         dx.par_chunks_exact_mut(input.plane()).zip(dy.par_chunks_exact(output.plane())).for_each(|(dx, dy)| {
             windows.each(|at, from| {
                 let share = shares[at / images];
@@ -129,7 +129,7 @@ pub fn global_avg_pool(x: &Tensor) -> Result<Tensor> {
     record("global_avg_pool", Form::Contiguous((n, c, 1, 1).into()), out, Inputs::of(&[x]), move |gradient| {
         let gradient = Batch::of(&whole(gradient)?, "global_avg_pool", "the gradient")?;
         let dy = gradient.read()?;
-        let mut dx = vec![0.0; dims.elements()];
+        let mut dx = crate::parallel::zeros(dims.elements());
         for (dx, dy) in dx.chunks_exact_mut(dims.plane()).zip(dy.chunks_exact(n)) {
             for image in dx.chunks_exact_mut(n) {
                 for (dx, dy) in image.iter_mut().zip(dy) {

@@ -1,7 +1,8 @@
 //! Images per second of a training step (forward, backward, SGD), beside PyTorch on the same two threads.
 //!
 //! `PYTHON=python3 cargo bench --profile release -p takt-ops` needs torch and torchvision; both sides train in turn, so
-//! that a busy machine slows both, and medians are compared. Without `PYTHON` only our side runs. `NETWORKS=resnet18` and
+//! that a busy machine slows both, and medians are compared: of images per second, and of images per second of processor
+//! time, which others on the machine disturb less (Linux). Without `PYTHON` only our side runs. `NETWORKS=resnet18` and
 //! `ROUNDS`, `SECONDS` choose; the numbers of a line are a median and the least and greatest of all rounds.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
@@ -14,7 +15,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use networks::Network;
-use takt_ops::{Sgd, SgdOptions, backward, cross_entropy};
+use takt_ops::{Sgd, SgdOptions, backward, cross_entropy, in_pool};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -27,7 +28,7 @@ fn main() -> Result<()> {
     let rounds: usize = setting("ROUNDS", "5").parse()?;
     let seconds: f64 = setting("SECONDS", "2").parse()?;
     let mut torch = std::env::var("PYTHON").ok().map(|python| Torch::start(&python)).transpose()?;
-    println!("{:14}{:>28}{:>28}{:>8}", "images/s", "takt-ops", "PyTorch", "ratio");
+    println!("{:32}{:>26}{:>26}{:>8}", "images", "takt-ops", "PyTorch", "ratio");
     for name in setting("NETWORKS", "resnet18,resnet50,mobilenet_v2").split(',') {
         let mut ours = Trainer::new(name)?;
         let (mut mine, mut theirs) = (Vec::new(), Vec::new());
@@ -37,8 +38,12 @@ fn main() -> Result<()> {
                 theirs.push(torch.run(name, seconds)?);
             }
         }
-        let (mine, theirs) = (Figures::of(mine), Figures::of(theirs));
-        println!("{name:14}{:>28}{:>28}{:>8.2}", mine.text(), theirs.text(), mine.median / theirs.median);
+        for (index, per) in ["per second", "per CPU second"].into_iter().enumerate() {
+            let of = |rates: &[[f64; 2]]| Figures::of(rates.iter().map(|rate| rate[index]).collect());
+            let (mine, theirs) = (of(&mine), of(&theirs));
+            let ratio = mine.median / theirs.median;
+            println!("{:32}{:>26}{:>26}{ratio:>8.2}", format!("{name} {per}"), mine.text(), theirs.text());
+        }
     }
     Ok(())
 }
@@ -68,19 +73,34 @@ impl Trainer {
     }
 
     fn step(&mut self) -> Result<f32> {
-        let loss = cross_entropy(&self.network.forward(&self.images)?, &self.targets)?;
-        self.sgd.step(&backward(&loss)?)?;
-        Ok(loss.to_scalar()?)
+        Ok(in_pool(|| self.step_in_pool())?)
     }
 
-    fn run(&mut self, seconds: f64) -> Result<f64> {
-        let (mut steps, start) = (0, Instant::now());
+    fn step_in_pool(&mut self) -> candle_core::Result<f32> {
+        let loss = cross_entropy(&self.network.forward(&self.images)?, &self.targets)?;
+        self.sgd.step(&backward(&loss)?)?;
+        loss.to_scalar()
+    }
+
+    /// Images per second, and per second of processor time.
+    fn run(&mut self, seconds: f64) -> Result<[f64; 2]> {
+        let (mut steps, start, cpu) = (0, Instant::now(), cpu_seconds()?);
         while start.elapsed().as_secs_f64() < seconds {
             self.step()?;
             steps += 1;
         }
-        Ok((steps * BATCH) as f64 / start.elapsed().as_secs_f64())
+        let images = (steps * BATCH) as f64;
+        Ok([images / start.elapsed().as_secs_f64(), images / (cpu_seconds()? - cpu)])
     }
+}
+
+/// Processor time of this process so far, or NaN where the system does not tell: user and system time are fields 14 and
+/// 15 of proc(5)'s stat, in ticks of 10 ms; the second field, in parentheses, may hold anything.
+fn cpu_seconds() -> Result<f64> {
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return Ok(f64::NAN) };
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<std::result::Result<_, _>>()?;
+    Ok(ticks.iter().sum::<f64>() / 100.0)
 }
 
 struct Figures {
@@ -122,11 +142,13 @@ impl Torch {
         Ok(Self { child, asks, answers })
     }
 
-    fn run(&mut self, name: &str, seconds: f64) -> Result<f64> {
+    fn run(&mut self, name: &str, seconds: f64) -> Result<[f64; 2]> {
         writeln!(self.asks, "{name} {seconds}")?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
-        Ok(answer.trim().parse()?)
+        let mut rates = answer.split_whitespace().map(str::parse);
+        let mut rate = || Ok::<f64, Box<dyn std::error::Error>>(rates.next().ok_or("PyTorch's side ended")??);
+        Ok([rate()?, rate()?])
     }
 }
 

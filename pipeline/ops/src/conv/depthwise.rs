@@ -32,14 +32,14 @@ impl Positions {
 
 pub(crate) fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
     let positions = Positions::new(&shape.rows, &shape.columns, shape.input.w, shape);
-    let mut out = vec![0.0; shape.output.elements()];
+    let mut out = crate::parallel::zeros(shape.output.elements());
     gather(x, weight, bias, &positions, &mut out, shape.output.c);
     out
 }
 
 pub(crate) fn input_gradient(dy: &[f32], weight: &[f32], shape: &ConvShape) -> Vec<f32> {
     let positions = Positions::new(&shape.rows.transposed(), &shape.columns.transposed(), shape.output.w, shape);
-    let mut out = vec![0.0; shape.input.elements()];
+    let mut out = crate::parallel::zeros(shape.input.elements());
     gather(dy, weight, None, &positions, &mut out, shape.input.c);
     out
 }
@@ -56,7 +56,7 @@ fn gather(from: &[f32], weight: &[f32], bias: Option<&[f32]>, positions: &Positi
 
 pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: &ConvShape) -> Vec<f32> {
     let positions = Positions::new(&shape.rows, &shape.columns, shape.input.w, shape);
-    let mut out = vec![0.0; shape.output.c * shape.taps()];
+    let mut out = crate::parallel::zeros(shape.output.c * shape.taps());
     out.par_chunks_exact_mut(shape.taps()).enumerate().for_each(|(channel, out)| {
         let x = &x[channel * shape.input.plane()..(channel + 1) * shape.input.plane()];
         let dy = &dy[channel * shape.output.plane()..(channel + 1) * shape.output.plane()];

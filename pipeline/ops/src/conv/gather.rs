@@ -42,7 +42,7 @@ pub(crate) struct Gather<'a> {
 impl Gather<'_> {
     /// `bias` is one number per output channel.
     pub fn run(&self, source: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let mut out = vec![0.0; self.output.elements()];
+        let mut out = crate::parallel::zeros(self.output.elements());
         if self.output.plane().div_ceil(COLUMNS) <= FEW_BLOCKS {
             self.by_rows(source, bias, &mut out);
         } else {

@@ -30,7 +30,7 @@ pub(crate) fn weight_gradient(x: &[f32], dy: &[f32], shape: &ConvShape) -> Vec<f
     let right = panels(&RIGHT, x, shape.input.plane(), inputs);
     let panels = outputs.div_ceil(ROWS);
     let count = pieces(panels);
-    let mut gradient = vec![0.0; shape.output.c * inputs * taps];
+    let mut gradient = crate::parallel::zeros(shape.output.c * inputs * taps);
     let mut tasks = Vec::new();
     for (group, mut rest) in gradient.chunks_exact_mut(outputs * inputs * taps).enumerate() {
         for piece in 0..count {
@@ -87,7 +87,7 @@ fn unfolded(x: &[f32], left: &[Left], shape: &ConvShape, runs: &Runs) -> Vec<f32
     let panels = outputs.div_ceil(ROWS);
     let starts = (0..columns).step_by(COLUMNS);
     let bounds: Vec<usize> = starts.chain([columns]).collect();
-    let mut gradient = vec![0.0; shape.output.c * columns];
+    let mut gradient = crate::parallel::zeros(shape.output.c * columns);
     let parts = split_columns(&mut gradient, columns, &bounds);
     parts.into_par_iter().zip(&bounds).for_each(|(mut rows, first)| {
         let mut right: Vec<Right> = Vec::new();

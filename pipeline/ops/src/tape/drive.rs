@@ -9,6 +9,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::node::{Arrivals, Node, collect, maker};
 use crate::elementwise::sum_of;
+use crate::parallel::in_pool;
 
 /// Gradients of `loss`, a tensor of one element, for all variables it was made from.
 ///
@@ -37,6 +38,10 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
     if !loss.track_op() {
         bail!("backward: the loss hangs on no variable; are the weights Var, and was nothing detached?")
     }
+    in_pool(|| run(loss))
+}
+
+fn run(loss: &Tensor) -> Result<GradStore> {
     let mut pass = Pass::default();
     pass.give(loss, loss.ones_like()?.contiguous()?)?;
     loop {
