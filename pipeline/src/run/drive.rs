@@ -14,7 +14,7 @@ use super::observe::{Context, Observer};
 use super::plan::Plan;
 use super::record::{InputRecord, Made, Record};
 use super::sources::Memo;
-use super::stage::StageError;
+use super::stage::Unfinished;
 use super::store::Store;
 use super::summary::{Ended, Happened, Row, Summary};
 
@@ -119,11 +119,11 @@ impl<'a> Drive<'a> {
         let begun = Instant::now();
         let mut row = match self.make(step) {
             Ok(record) => Row::ran(step, &record, self.keep(step, &record)),
-            Err(StageError::Stopped) => Row::unfinished(step, Happened::Stopped, self.store.running(&folder)),
+            Err(Unfinished::Stopped) => Row::unfinished(step, Happened::Stopped, self.store.running(&folder)),
             Err(error) => {
                 let error = match error {
                     // Itself, not its wrapper: a transparent one hides it among the causes.
-                    StageError::Failed(error) => told(error.as_ref()),
+                    Unfinished::Failed(error) => told(error.as_ref()),
                     error => told(&error),
                 };
                 tracing::error!(stage = step.name, error, "stage failed");
@@ -144,16 +144,16 @@ impl<'a> Drive<'a> {
         folder
     }
 
-    fn make(&mut self, step: &Keyed<'a>) -> Result<Record, StageError> {
+    fn make(&mut self, step: &Keyed<'a>) -> Result<Record, Unfinished> {
         let folder = step.folder();
-        let out = self.store.begin(&folder).map_err(StageError::failed)?;
+        let out = self.store.begin(&folder).map_err(Unfinished::failed)?;
         let (clock, started) = (Instant::now(), SystemTime::now().duration_since(SystemTime::UNIX_EPOCH));
         let result = |(name, _): &(&str, Key)| Some(((*name).to_owned(), self.results.get(name)?.clone()));
         let inputs: BTreeMap<String, PathBuf> = step.inputs.iter().filter_map(result).collect();
         let context = Context::new(self.observer, self.stop);
         // The run folder is what a later run goes on from, after a panic as after a kill.
         let report = catch_unwind(AssertUnwindSafe(|| step.stage.run(&inputs, &out, &context)))
-            .map_err(|panic| StageError::Panicked(message(panic.as_ref())))??;
+            .map_err(|panic| Unfinished::Panicked(message(panic.as_ref())))??;
         self.check_sources(step)?;
         let made = Made {
             stage: step.name.to_owned(),
@@ -167,7 +167,7 @@ impl<'a> Drive<'a> {
             started_unix_ms: started.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
             seconds: clock.elapsed().as_secs_f64(),
         };
-        self.store.finish(&folder, made).map_err(StageError::failed)
+        self.store.finish(&folder, made).map_err(Unfinished::failed)
     }
 
     fn input(&self, stage: &str, key: &Key) -> InputRecord {
@@ -176,15 +176,15 @@ impl<'a> Drive<'a> {
     }
 
     /// A result is kept only under the key of what it was made from.
-    fn check_sources(&mut self, step: &Keyed<'a>) -> Result<(), StageError> {
+    fn check_sources(&mut self, step: &Keyed<'a>) -> Result<(), Unfinished> {
         let mut faults = Vec::new();
         let now = sources(step.name, step.stage, &mut self.memo, &mut faults);
         if let Some(fault) = faults.first() {
-            return Err(StageError::failed(format!("{fault} (it was there when the stage began); run again")));
+            return Err(Unfinished::failed(format!("{fault} (it was there when the stage began); run again")));
         }
         match step.sources.iter().zip(&now).find(|(then, now)| then != now) {
             None => Ok(()),
-            Some((source, _)) => Err(StageError::failed(format!(
+            Some((source, _)) => Err(Unfinished::failed(format!(
                 "source {} changed while the stage read it; leave it alone and run again",
                 source.path.display()
             ))),

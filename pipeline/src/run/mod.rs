@@ -40,6 +40,6 @@ pub use observe::{Context, Observer, Unobserved};
 pub use plan::{Plan, PlanErrors, PlanFault};
 pub use record::{InputRecord, Record, RecordError, SourceRecord};
 pub use show::{Overview, Shown, Standing, show};
-pub use stage::{Stage, StageError, StageReport};
+pub use stage::{Stage, StageReport, Unfinished};
 pub use store::{Pruned, prune_results};
 pub use summary::{Ended, Happened, Row, Summary};

@@ -59,7 +59,7 @@ impl<'a> Context<'a> {
         self.observer.progress()
     }
 
-    /// Whether to write a checkpoint at the next good moment and return [`StageError::Stopped`](super::StageError).
+    /// Whether to write a checkpoint at the next good moment and return [`Unfinished::Stopped`](super::Unfinished).
     #[must_use]
     pub fn stopping(&self) -> bool {
         self.stop.load(Ordering::Relaxed)

@@ -35,14 +35,14 @@ pub trait Stage: Send + Sync {
     /// needs. The name `result.json` in it belongs to the runner.
     ///
     /// # Errors
-    /// Why there is no result. `out` stays as it is for the next run. [`StageError::Stopped`] where
+    /// Why there is no result. `out` stays as it is for the next run. [`Unfinished::Stopped`] where
     /// [`Context::stopping`] was obeyed.
     fn run(
         &self,
         inputs: &BTreeMap<String, PathBuf>,
         out: &Path,
         context: &Context<'_>,
-    ) -> Result<StageReport, StageError>;
+    ) -> Result<StageReport, Unfinished>;
 }
 
 /// What a stage has to tell beside its files.
@@ -56,7 +56,7 @@ pub struct StageReport {
 
 /// Why a stage has no result.
 #[derive(Debug, thiserror::Error)]
-pub enum StageError {
+pub enum Unfinished {
     /// The stop flag was set and obeyed. No failure: the next run goes on from what is there.
     #[error("stopped as asked")]
     Stopped,
@@ -68,14 +68,14 @@ pub enum StageError {
     Panicked(String),
 }
 
-impl StageError {
+impl Unfinished {
     /// A failure, from any error or text.
     pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed(error.into())
     }
 }
 
-impl From<std::io::Error> for StageError {
+impl From<std::io::Error> for Unfinished {
     fn from(error: std::io::Error) -> Self {
         Self::failed(error)
     }

@@ -237,9 +237,14 @@ impl<'a> Fit<'a> {
             )),
         };
         let input = tensor(std::mem::take(&mut batch.inputs), batch.shape)?;
-        let run = self.executor.run(&[input], Mode::Train)?;
-        let Some(logits) = run.outputs.first() else { return Ok(f32::NAN) };
-        let loss = self.objective.loss(logits, &batch, teacher)?;
+        let (executor, objective) = (&self.executor, &self.objective);
+        let forward = takt_ops::in_pool(|| -> Result<_, TrainError> {
+            let run = executor.run(&[input], Mode::Train)?;
+            let Some(logits) = run.outputs.first() else { return Ok(None) };
+            let loss = objective.loss(logits, &batch, teacher)?;
+            Ok(Some((run, loss)))
+        });
+        let Some((run, loss)) = forward? else { return Ok(f32::NAN) };
         let value: f32 = loss.to_scalar()?;
         if !value.is_finite() {
             return Ok(value);

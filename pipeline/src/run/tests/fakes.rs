@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::run::{Context, Options, Overview, Plan, Stage, StageError, StageReport, Summary, Unobserved, run, show};
+use crate::run::{Context, Options, Overview, Plan, Stage, StageReport, Summary, Unfinished, Unobserved, run, show};
 
-type Work = dyn Fn(&Path, &Context<'_>) -> Result<StageReport, StageError> + Send + Sync;
+type Work = dyn Fn(&Path, &Context<'_>) -> Result<StageReport, Unfinished> + Send + Sync;
 
 /// Names of stages in the order in which they ran.
 #[derive(Clone, Default)]
@@ -52,7 +52,7 @@ impl Fake {
 
     pub fn doing(
         mut self,
-        work: impl Fn(&Path, &Context<'_>) -> Result<StageReport, StageError> + Send + Sync + 'static,
+        work: impl Fn(&Path, &Context<'_>) -> Result<StageReport, Unfinished> + Send + Sync + 'static,
     ) -> Self {
         self.work = Arc::new(work);
         self
@@ -81,7 +81,7 @@ impl Stage for Fake {
         inputs: &BTreeMap<String, PathBuf>,
         out: &Path,
         context: &Context<'_>,
-    ) -> Result<StageReport, StageError> {
+    ) -> Result<StageReport, Unfinished> {
         self.log.0.lock().unwrap().push(self.name.clone());
         let values = self.inputs.iter().map(|input| fs::read_to_string(inputs[input].join("value")).unwrap());
         let values: Vec<String> = values.collect();

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use super::fakes::{Bench, Fake};
 use super::{ALL, chain};
-use crate::run::{Ended, Happened, Observer, Options, Plan, Stage, StageError, StageReport, Unobserved, Why, run};
+use crate::run::{Ended, Happened, Observer, Options, Plan, Stage, StageReport, Unfinished, Unobserved, Why, run};
 
 /// data -> train -> package, where `train` does this the first time.
-fn failing(how: fn() -> StageError) -> [Fake; 3] {
+fn failing(how: fn() -> Unfinished) -> [Fake; 3] {
     let train = Fake::new("train", &["data"]).doing(move |out, _| {
         let checkpoint = out.join("checkpoint");
         if !checkpoint.exists() {
@@ -31,7 +31,7 @@ fn failing(how: fn() -> StageError) -> [Fake; 3] {
 #[test]
 fn a_failed_stage_keeps_earlier_results_and_goes_on_in_its_folder() {
     let bench = Bench::new();
-    let full = || StageError::from(io::Error::from(io::ErrorKind::StorageFull));
+    let full = || Unfinished::from(io::Error::from(io::ErrorKind::StorageFull));
     let summary = bench.run(failing(full));
     assert_eq!((summary.ended, summary.exit_code()), (Ended::Failed, 1));
     assert_eq!(bench.log.take(), ["data", "train"]);
@@ -139,7 +139,7 @@ fn a_forced_run_that_fails_leaves_the_old_result() {
     let bench = Bench::new();
     let first = bench.run(chain(1));
     let [data, train, rest @ ..] = chain(1);
-    let train = train.doing(|_, _| Err(StageError::failed("no")));
+    let train = train.doing(|_, _| Err(Unfinished::failed("no")));
     let options = Options { force: vec!["train".to_owned()], ..Options::default() };
     let summary = bench.run_with([data, train].into_iter().chain(rest), &options);
     assert_eq!(summary.stage("train").unwrap().happened, Happened::Failed { error: "no".to_owned() });

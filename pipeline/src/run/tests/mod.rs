@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use self::fakes::{Bench, Fake};
-use super::{Ended, Happened, Options, StageError, StageReport, Unobserved, Why, prune_results, run};
+use super::{Ended, Happened, Options, StageReport, Unfinished, Unobserved, Why, prune_results, run};
 
 /// data -> train -> prune -> package, and data -> other; `train` with a setting.
 fn chain(train: i64) -> [Fake; 5] {
@@ -210,7 +210,7 @@ fn a_stopped_run_keeps_what_it_has() {
             fs::write(checkpoint, "1").unwrap();
             // As a signal would, in the middle of the work.
             context.stop().store(true, Ordering::Relaxed);
-            if context.stopping() { Err(StageError::Stopped) } else { Ok(StageReport::default()) }
+            if context.stopping() { Err(Unfinished::Stopped) } else { Ok(StageReport::default()) }
         });
         [Fake::new("data", &[]), train, Fake::new("package", &["train"])]
     };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::chain;
 use super::fakes::{Bench, Fake};
-use crate::run::{Overview, Record, StageError, StageReport, Standing, Why};
+use crate::run::{Overview, Record, StageReport, Standing, Unfinished, Why};
 
 fn why(overview: &Overview, stage: &str) -> Option<Why> {
     let shown = overview.stages.iter().find(|shown| shown.stage == stage).unwrap();
@@ -58,7 +58,7 @@ fn a_table_and_json_say_what_happened() {
     let bench = Bench::new();
     let figures = || vec![("loss".to_owned(), json!(0.125)), ("epochs".to_owned(), json!(30))];
     let train = Fake::new("train", &["data"]).doing(move |_, _| Ok(StageReport { figures: figures(), refused: None }));
-    let distil = Fake::new("distil", &["train"]).doing(|_, _| Err(StageError::failed("the loss became NaN")));
+    let distil = Fake::new("distil", &["train"]).doing(|_, _| Err(Unfinished::failed("the loss became NaN")));
     let mut summary = bench.run([Fake::new("data", &[]), train, distil, Fake::new("package", &["distil"])]);
     summary.seconds = 2.0;
     for row in &mut summary.stages {

@@ -1,0 +1,242 @@
+//! What each kind of stage can be told. Everything but where its inputs lie decides its result, and is in its key.
+
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use super::from::From;
+use crate::data::surface;
+use crate::evaluate::gates::{Gates, ParityGate};
+use crate::prune::{Criterion, Settings as Cut};
+use crate::quantise::Target;
+use crate::stage::Architecture;
+use crate::train::{Distil, Settings, Sparsity};
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "named by what they do")]
+pub enum Spec {
+    Generate(Generate),
+    Train(Train),
+    Prune(Prune),
+    Quantise(Quantise),
+    Evaluate(Evaluate),
+    Package(Package),
+}
+
+/// Makes the surface-defects data set.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Generate {
+    /// What is asked of it.
+    pub settings: surface::Settings,
+}
+
+/// Trains, alone or from a teacher.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// Folder of labelled images.
+    #[serde(skip_serializing)]
+    pub data: From,
+    /// What it begins with.
+    pub start: Start,
+    /// A frozen teacher.
+    #[serde(default, skip_serializing)]
+    pub teacher: Option<From>,
+    /// How the teacher is listened to.
+    #[serde(default)]
+    pub distil: Distil,
+    /// How it goes on.
+    #[serde(default)]
+    pub settings: Settings,
+}
+
+/// What training begins with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Start {
+    /// A network of our own with random weights.
+    Architecture {
+        /// Which.
+        name: Architecture,
+        /// Factor on its numbers of channels.
+        #[serde(default = "whole")]
+        width: f64,
+        /// Height and width of its input.
+        size: usize,
+    },
+    /// A model.
+    Model(#[serde(skip_serializing)] From),
+}
+
+/// Prunes and fine-tunes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prune {
+    /// Folder of labelled images.
+    #[serde(skip_serializing)]
+    pub data: From,
+    /// The model to prune, which is also the teacher.
+    #[serde(skip_serializing)]
+    pub model: From,
+    /// What stays, in all.
+    #[serde(default)]
+    pub cut: Cut,
+    /// By what channels are judged.
+    #[serde(default)]
+    pub criterion: Criterion,
+    /// Rounds of cutting and fine-tuning.
+    #[serde(default = "one")]
+    pub rounds: NonZeroU32,
+    /// Fine-tuning after each round.
+    #[serde(default)]
+    pub settings: Settings,
+    /// How the teacher is listened to.
+    #[serde(default)]
+    pub distil: Distil,
+    /// Group sparsity while fine-tuning, in every round but the last.
+    #[serde(default)]
+    pub sparsity: Option<Sparsity>,
+    /// Points of balanced accuracy on the validation split that may be lost.
+    #[serde(default)]
+    pub max_drop: Option<f64>,
+}
+
+/// Quantises, an artefact per target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantise {
+    /// Folder of labelled images.
+    #[serde(skip_serializing)]
+    pub data: From,
+    /// The model in single precision.
+    #[serde(skip_serializing)]
+    pub model: From,
+    /// Whom for.
+    #[serde(default = "all_targets")]
+    pub targets: Vec<Target>,
+}
+
+/// Judges a model on the serving runtime.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluate {
+    /// Folder of labelled images.
+    #[serde(skip_serializing)]
+    pub data: From,
+    /// What is judged.
+    #[serde(skip_serializing)]
+    pub model: From,
+    /// Which of a quantisation's artefacts is judged; without it the one in single precision.
+    #[serde(default)]
+    pub artefact: Option<Target>,
+    /// What it was made from.
+    #[serde(default, skip_serializing)]
+    pub parent: Option<From>,
+    /// On which images.
+    #[serde(default = "test")]
+    pub split: String,
+    /// What is demanded.
+    #[serde(default)]
+    pub gates: Gates,
+}
+
+/// Writes a version folder for serving.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Folder of labelled images.
+    #[serde(skip_serializing)]
+    pub data: From,
+    /// The quantisation's artefacts.
+    #[serde(skip_serializing)]
+    pub artefacts: From,
+    /// Its evaluation.
+    #[serde(default, skip_serializing)]
+    pub evaluation: Option<From>,
+    /// Version for people.
+    #[serde(default = "first")]
+    pub semver: String,
+    /// How near every artefact must be to single precision.
+    #[serde(default)]
+    pub parity: Option<ParityGate>,
+}
+
+impl Spec {
+    /// Names of all kinds, as recipes write them.
+    pub const KINDS: [&'static str; 6] = ["generate", "train", "prune", "quantize", "evaluate", "package"];
+
+    /// The stage of that kind; `None` where there is no such kind.
+    pub(super) fn of(kind: &str, table: toml::Table) -> Option<Result<Self, toml::de::Error>> {
+        Some(match kind {
+            "generate" => table.try_into().map(Self::Generate),
+            "train" => table.try_into().map(Self::Train),
+            "prune" => table.try_into().map(Self::Prune),
+            "quantize" => table.try_into().map(Self::Quantise),
+            "evaluate" => table.try_into().map(Self::Evaluate),
+            "package" => table.try_into().map(Self::Package),
+            _ => return None,
+        })
+    }
+
+    /// Its kind, as recipes write it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Generate(_) => "generate",
+            Self::Train(_) => "train",
+            Self::Prune(_) => "prune",
+            Self::Quantise(_) => "quantize",
+            Self::Evaluate(_) => "evaluate",
+            Self::Package(_) => "package",
+        }
+    }
+
+    /// Where it takes its inputs from, by the keys of the recipe.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<(&'static str, &From)> {
+        let mut inputs = Vec::new();
+        match self {
+            Self::Generate(_) => {}
+            Self::Train(train) => {
+                inputs.push(("data", &train.data));
+                if let Start::Model(model) = &train.start {
+                    inputs.push(("start.model", model));
+                }
+                inputs.extend(train.teacher.iter().map(|teacher| ("teacher", teacher)));
+            }
+            Self::Prune(prune) => inputs.extend([("data", &prune.data), ("model", &prune.model)]),
+            Self::Quantise(quantise) => inputs.extend([("data", &quantise.data), ("model", &quantise.model)]),
+            Self::Evaluate(evaluate) => {
+                inputs.extend([("data", &evaluate.data), ("model", &evaluate.model)]);
+                inputs.extend(evaluate.parent.iter().map(|parent| ("parent", parent)));
+            }
+            Self::Package(package) => {
+                inputs.extend([("data", &package.data), ("artefacts", &package.artefacts)]);
+                inputs.extend(package.evaluation.iter().map(|evaluation| ("evaluation", evaluation)));
+            }
+        }
+        inputs
+    }
+}
+
+const fn whole() -> f64 {
+    1.0
+}
+
+const fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+fn all_targets() -> Vec<Target> {
+    Target::ALL.to_vec()
+}
+
+fn test() -> String {
+    "test".to_owned()
+}
+
+fn first() -> String {
+    "1.0.0".to_owned()
+}
