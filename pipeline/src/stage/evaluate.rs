@@ -9,6 +9,7 @@ use takt_artifact::Decision;
 
 use super::error::StageError;
 use super::fit::begin_from;
+use super::parity::parities;
 use super::shop::{Ready, Shop, open, report};
 use crate::card::Card;
 use crate::data::{Batches, Batching, Split, Tail, Views};
@@ -21,6 +22,11 @@ const BATCH: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 /// Runs of which the fastest counts, in turn with the parent's.
 const LATENCY_RUNS: usize = 60;
 
+/// The page for people that a pipeline leaves beside the report.
+pub const PAGE: &str = "report.html";
+/// Start of the noise in trials of robustness.
+const NOISE_SEED: u64 = 0;
+
 /// An evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluate {
@@ -28,6 +34,8 @@ pub struct Evaluate {
     pub model: PathBuf,
     /// What it was made from, to be compared with.
     pub parent: Option<PathBuf>,
+    /// Folder with `model.onnx` and artefacts made from it, each of which is compared with it.
+    pub artefacts: Option<PathBuf>,
     /// On which images.
     pub split: Split,
     /// What is demanded.
@@ -51,7 +59,7 @@ pub fn evaluate(
     let ready = shop.ready(data, &card.preprocess)?;
     let decision = run.decision.clone().or_else(|| card.decision.clone());
     let runner = Runner::file(&run.model)?;
-    let judged = predictions(&runner, &ready, run.split, decision.as_ref(), BATCH, shop)?;
+    let judged = predictions(&runner, &ready, run.split, decision.as_ref(), shop)?;
     let about = format!("{}, {}", ready.data.root.display(), run.split.name());
     let mut told = Report::new(&run.model.display().to_string(), &about, &judged, ReportOptions::default());
     let size = |path: &Path| fs::metadata(path).ok().map(|file| file.len());
@@ -73,13 +81,21 @@ pub fn evaluate(
                 (preprocess != card.preprocess).then(|| shop.ready(ready.data.clone(), &preprocess)).transpose()?;
             let seen = others.as_ref().unwrap_or(&ready);
             let parent = Runner::file(path)?;
-            told.compare(&judged, &predictions(&parent, seen, run.split, decision.as_ref(), BATCH, shop)?)?;
+            told.compare(&judged, &predictions(&parent, seen, run.split, decision.as_ref(), shop)?)?;
             if preprocess.shape() == card.preprocess.shape() {
                 let both = latencies(&[&runner, &parent], &one)?;
                 (told.cost.latency_ms, told.cost.parent_latency_ms) = (Some(both[0]), Some(both[1]));
             }
             told.cost.parent_size_bytes = size(path);
         }
+    }
+    if let Some(folder) = &run.artefacts {
+        told.parity = parities(folder, &ready, run.split, shop)?;
+    }
+    for (name, trial) in run.gates.iter().flat_map(|gates| &gates.robustness) {
+        let views = Views::Corrupted { corruption: trial.corruption, seed: NOISE_SEED };
+        let worse = seen_as(&runner, &ready, run.split, decision.as_ref(), views, shop)?;
+        told.add_robustness(name, trial.corruption, &judged, &worse);
     }
     if let Some(demanded) = &run.gates {
         told.gates = Some(gates::check(demanded, &told));
@@ -113,12 +129,34 @@ pub(super) fn predictions(
     ready: &Ready,
     split: Split,
     decision: Option<&Decision>,
-    batch: NonZeroUsize,
+    shop: &Shop<'_>,
+) -> Result<Predictions, StageError> {
+    seen_as(runner, ready, split, decision, Views::Plain, shop)
+}
+
+/// A model's outputs on some samples, a row each.
+pub(super) fn outputs(
+    runner: &Runner,
+    ready: &Ready,
+    samples: &[usize],
+    views: Views,
+    shop: &Shop<'_>,
+) -> Result<Vec<f32>, StageError> {
+    shop.progress.begin(samples.len() as u64);
+    let batching = Batching { size: BATCH, tail: Tail::Keep, views, threads: shop.threads };
+    Ok(run_views(runner, &ready.images, samples, batching, shop.progress, shop.stop)?)
+}
+
+fn seen_as(
+    runner: &Runner,
+    ready: &Ready,
+    split: Split,
+    decision: Option<&Decision>,
+    views: Views,
     shop: &Shop<'_>,
 ) -> Result<Predictions, StageError> {
     let samples = ready.split(split)?;
-    shop.progress.begin(samples.len() as u64);
-    let outputs = run_views(runner, &ready.images, &samples, Views::Plain, batch, shop.threads, shop.progress)?;
+    let outputs = outputs(runner, ready, &samples, views, shop)?;
     let of = samples.iter().filter_map(|&sample| ready.data.samples.get(sample));
     let (mut labels, mut metadata, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for sample in of {

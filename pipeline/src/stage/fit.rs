@@ -152,7 +152,7 @@ pub(super) fn ask(
     let key = key(&model, settings, None, ready)?;
     let train = ready.split(Split::Train)?;
     let teacher = Teacher { model: &model, distil, key: &key, folder: &out.join("teacher") };
-    Ok(teacher.answers(&ready.images, &train, settings, shop.threads, shop.progress)?)
+    Ok(teacher.answers(&ready.images, &train, settings, shop.threads, shop.progress, shop.stop)?)
 }
 
 /// Names a run: model, settings and data.

@@ -24,6 +24,12 @@ pub struct Quantise {
     pub targets: Vec<Target>,
 }
 
+/// The file of a target's artefact.
+#[must_use]
+pub fn artefact(target: Target) -> String {
+    format!("model.{}.onnx", target.name())
+}
+
 /// Quantises for each target and leaves `model.<target>.onnx` in `out`, beside the folded `model.onnx` in single precision.
 ///
 /// # Errors
@@ -52,7 +58,7 @@ pub fn quantise(data: &Path, out: &Path, run: &Quantise, shop: &Shop<'_>) -> Res
         };
         let mut quantised = int8::quantise(&model, &mut images, &Options::new(target), &mut told)?;
         card.write(&mut quantised.model)?;
-        quantised.model.save(out.join(format!("model.{}.onnx", target.name())))?;
+        quantised.model.save(out.join(artefact(target)))?;
         reports.push(quantised.report);
     }
     clean::fold_batch_norm(&mut model)?;

@@ -42,6 +42,7 @@ fn judged(data: &Path, model: &Path, parent: Option<&Path>) -> crate::evaluate::
     let run = Evaluate {
         model: model.to_owned(),
         parent: parent.map(Path::to_owned),
+        artefacts: None,
         split: Split::Test,
         gates: None,
         decision: None,
@@ -93,6 +94,7 @@ fn from_images_to_a_version_that_serving_can_open() {
         decision: None,
         evaluation: Some(report),
         parent: None,
+        parity: PARITY,
     };
     let digest = package(&data, &run, &shop()).unwrap();
     let version = VersionDir::open(&target).unwrap();
