@@ -3,6 +3,7 @@
 //! Each stage leaves `model.onnx` (or `model.<target>.onnx`) with its [card](crate::card), and `report.json`. What is
 //! half done lies in `checkpoint/` beside it, and a stage that is begun again goes on from there.
 
+mod cost;
 mod error;
 mod evaluate;
 mod fit;
