@@ -40,7 +40,7 @@ pub fn stripes(folder: &Path, count: usize) -> (Dataset, Arc<Images>) {
 /// How the images become tensors.
 pub fn preprocess() -> Preprocess {
     let spec = format!(
-        r#"{{"input": "input", "width": {SIDE}, "height": {SIDE}, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}}"#
+        r#"{{"input": "image", "width": {SIDE}, "height": {SIDE}, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}}"#
     );
     serde_json::from_str(&spec).unwrap()
 }

@@ -17,7 +17,7 @@ use crate::data::Split;
 use crate::data::surface::{self, GenerateError};
 use crate::evaluate::Report;
 use crate::run::{self, Context, StageReport, Unfinished};
-use crate::stage::{self, MODEL, REPORT, Shop, StageError};
+use crate::stage::{self, MODEL, REPORT, Shop, StageError, Weigh};
 
 /// Raised when the stages come to give other results from the same settings.
 const REVISION: u32 = 1;
@@ -33,6 +33,8 @@ pub struct Machine {
     pub threads: NonZeroUsize,
     /// Bytes of decoded images that may be kept.
     pub cache_bytes: usize,
+    /// Measures memory in a process of its own, where there can be one.
+    pub weigh: Option<Weigh>,
 }
 
 /// A stage with what it needs to know of the recipe around it.
@@ -106,6 +108,7 @@ impl run::Stage for Step {
             observer: context.training(),
             progress: context.progress(),
             stop: context.stop(),
+            weigh: self.machine.weigh,
         };
         let work = Work { step: self, inputs, out, shop };
         let report = match &self.spec {
@@ -114,7 +117,7 @@ impl run::Stage for Step {
             Spec::Prune(prune) => work.prune(prune),
             Spec::Quantise(quantise) => work.quantise(quantise),
             Spec::Evaluate(evaluate) => work.evaluate(evaluate),
-            Spec::Package(package) => work.package(package),
+            Spec::Package(package) => work.package(package, context),
         }?;
         clear(out)?;
         Ok(report)
@@ -227,7 +230,7 @@ impl Work<'_> {
         Ok(StageReport { refused, ..told(figures(&report)) })
     }
 
-    fn package(&self, package: &spec::Package) -> Result<StageReport, Unfinished> {
+    fn package(&self, package: &spec::Package, context: &Context<'_>) -> Result<StageReport, Unfinished> {
         let folder = version_folder(self.out, &self.step.model);
         // What a run that was killed had written; only a result that the runner knows of counts.
         match fs::remove_dir_all(self.out.join(&self.step.model)) {
@@ -245,6 +248,7 @@ impl Work<'_> {
             decision: self.step.decision.clone(),
             evaluation,
             parent: None,
+            pipeline: context.key().map(ToString::to_string),
             parity: package.parity.unwrap_or(stage::PARITY),
         };
         let digest = stage::package(&self.at(&package.data), &run, &self.shop)?;

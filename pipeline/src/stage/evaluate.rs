@@ -63,7 +63,7 @@ pub fn evaluate(
     let one = one_image(&ready, run.split, shop)?;
     let own = (&runner, run.model.as_path());
     match &run.parent {
-        None => told.cost = cost::measure(own, None, &one)?,
+        None => told.cost = cost::measure(own, None, &one, shop)?,
         Some(path) => {
             let preprocess = preprocess_of_parent(path, &ready)?;
             // Images that both see alike are decoded once.
@@ -73,7 +73,7 @@ pub fn evaluate(
             let parent = Runner::file(path)?;
             told.compare(&judged, &predictions(&parent, seen, run.split, decision.as_ref(), shop)?)?;
             let takes_the_same = preprocess.shape() == card.preprocess.shape();
-            told.cost = cost::measure(own, takes_the_same.then_some((&parent, path)), &one)?;
+            told.cost = cost::measure(own, takes_the_same.then_some((&parent, path)), &one, shop)?;
             told.cost.parent_size_bytes = cost::size(path);
         }
     }

@@ -15,6 +15,7 @@ mod shop;
 #[cfg(test)]
 mod tests;
 
+pub use cost::weigh;
 pub use error::StageError;
 pub use evaluate::{Evaluate, PAGE, evaluate};
 pub use fit::{Architecture, Start, Train, train};
@@ -22,4 +23,4 @@ pub use package::{Package, package};
 pub use parity::PARITY;
 pub use prune::{Prune, Pruned, Round, prune};
 pub use quantise::{Quantise, artefact, quantise};
-pub use shop::{MODEL, REPORT, Shop};
+pub use shop::{MODEL, REPORT, Shop, Weigh};

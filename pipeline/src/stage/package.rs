@@ -44,6 +44,8 @@ pub struct Package {
     pub evaluation: Option<Report>,
     /// Digest of the version it was made from.
     pub parent: Option<String>,
+    /// Digest of everything that decided it, where a pipeline knows.
+    pub pipeline: Option<String>,
     /// How near every artefact must be to single precision; see [`PARITY`](super::PARITY).
     pub parity: ParityGate,
 }
@@ -108,7 +110,11 @@ pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDig
         name: run.name.clone(),
         semver: run.semver.clone(),
         created: run.created.clone(),
-        lineage: Lineage { parent: run.parent.clone(), data: Some(ready.digest()?.to_owned()), pipeline: None },
+        lineage: Lineage {
+            parent: run.parent.clone(),
+            data: Some(ready.digest()?.to_owned()),
+            pipeline: run.pipeline.clone(),
+        },
         signature,
         preprocess: Some(card.preprocess),
         labels: ready.data.classes.clone(),
@@ -145,8 +151,20 @@ fn evaluation(report: &Report) -> serde_json::Map<String, serde_json::Value> {
     let mut figures = serde_json::Map::new();
     figures.insert("data".into(), report.data.clone().into());
     figures.insert("images".into(), report.metrics.images.into());
-    figures.insert("accuracy".into(), report.metrics.accuracy.value.into());
-    figures.insert("balanced_accuracy".into(), report.metrics.balanced_accuracy.into());
+    let (metrics, cost) = (&report.metrics, &report.cost);
+    let drop = report.agreement.as_ref().map(|agreement| agreement.drop);
+    let verdicts = metrics.verdicts.as_ref();
+    let measured = [
+        ("accuracy", metrics.accuracy.value),
+        ("balanced_accuracy", Some(metrics.balanced_accuracy)),
+        ("escape_rate", verdicts.and_then(|verdicts| verdicts.escape.value)),
+        ("false_reject_rate", verdicts.and_then(|verdicts| verdicts.false_reject.value)),
+        ("drop", drop.map(|drop| drop.drop)),
+        ("drop_upper_95", drop.map(|drop| drop.upper_95)),
+        ("times_faster", cost.speedup()),
+        ("times_smaller", cost.size_ratio()),
+    ];
+    figures.extend(measured.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
     figures
 }
 

@@ -15,7 +15,7 @@ use crate::train::{Distil, Settings, Unobserved};
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
 fn shop() -> Shop<'static> {
-    Shop { threads: TWO, cache_bytes: 1 << 24, observer: &Unobserved, progress: &Silent, stop: &GO_ON }
+    Shop { threads: TWO, cache_bytes: 1 << 24, observer: &Unobserved, progress: &Silent, stop: &GO_ON, weigh: None }
 }
 
 fn settings(epochs: u32) -> Settings {
@@ -94,6 +94,7 @@ fn from_images_to_a_version_that_serving_can_open() {
         decision: None,
         evaluation: Some(report),
         parent: None,
+        pipeline: None,
         parity: PARITY,
     };
     let digest = package(&data, &run, &shop()).unwrap();
