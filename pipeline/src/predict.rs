@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 use takt_artifact::DataType;
-use takt_backend::{Backend, InputView, LoadRequest, Session};
+use takt_backend::{Backend, InputView, LoadError, LoadRequest, Session};
 use takt_graph::Model;
 use takt_graph::execute::{Executor, Mode, Options};
 
@@ -95,16 +95,28 @@ impl Runner {
 /// a machine's cores.
 pub(crate) fn open_session(path: &Path) -> Result<Box<dyn Session>, StageError> {
     let request = LoadRequest { model: path.to_owned(), ..LoadRequest::default() };
+    match onnxruntime()? {
+        Some(backend) => Ok(backend.load(&request)?),
+        None => Ok(takt_backend::tract::TractBackend::new().load(&request)?),
+    }
+}
+
+/// ONNX Runtime on one thread, where it is built in and found. A process can have it with one set of options only, so it
+/// is asked for here.
+///
+/// # Errors
+/// A variable names a library that does not work.
+pub(crate) fn onnxruntime() -> Result<Option<Box<dyn Backend>>, LoadError> {
     #[cfg(feature = "ort")]
     {
         use takt_backend::discover::Surroundings;
         use takt_backend::ort::{OrtBackend, RuntimeOptions};
         let options = RuntimeOptions { intra_op_threads: 1, ..RuntimeOptions::default() };
-        if let Some(backend) = OrtBackend::find(&Surroundings::of_process(), options)? {
-            return Ok(backend.load(&request)?);
-        }
+        let found = OrtBackend::find(&Surroundings::of_process(), options)?;
+        Ok(found.map(|backend| Box::new(backend) as Box<dyn Backend>))
     }
-    Ok(takt_backend::tract::TractBackend::new().load(&request)?)
+    #[cfg(not(feature = "ort"))]
+    Ok(None)
 }
 
 fn run_session(session: &mut dyn Session, batch: &Batch) -> Result<Vec<NamedOutput>, StageError> {
@@ -147,7 +159,7 @@ pub fn classes(model: &Model) -> Result<usize, TrainError> {
     }
 }
 
-fn no_output(found: &str) -> TrainError {
+pub(crate) fn no_output(found: &str) -> TrainError {
     TrainError::Mismatch {
         what: "the model's first output",
         found: found.to_owned(),

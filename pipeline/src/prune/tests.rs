@@ -14,9 +14,23 @@ fn prepared() -> (Model, Groups) {
     (model, groups)
 }
 
+fn planned(
+    model: &Model,
+    groups: &Groups,
+    importance: &Importance,
+    settings: &Settings,
+) -> Result<Plan, PruneStageError> {
+    let budget = match settings.measure {
+        Measure::Parameters => Budget::parameters(model, groups)?,
+        _ => Budget::macs(model, groups)?,
+    };
+    let bounds = Bounds::of(groups, &budget, settings)?;
+    select(groups, importance, &budget, &bounds, settings)
+}
+
 fn pruned(model: &Model, groups: &Groups, criterion: Criterion, settings: &Settings) -> (Model, Plan) {
     let importance = Importance::of(model, groups, criterion, None).unwrap();
-    let plan = select(model, groups, &importance, settings).unwrap();
+    let plan = planned(model, groups, &importance, settings).unwrap();
     let mut small = model.clone();
     plan.apply(&mut small, groups).unwrap();
     (small, plan)
@@ -26,7 +40,7 @@ fn pruned(model: &Model, groups: &Groups, criterion: Criterion, settings: &Setti
 fn the_forecast_is_what_the_pruned_model_costs() {
     let (model, groups) = prepared();
     for (criterion, keep) in [(Criterion::Gamma, 0.5), (Criterion::L1, 0.3), (Criterion::L2, 0.7)] {
-        let settings = Settings { keep, block: 2, ..Settings::default() };
+        let settings = Settings { keep: keep.into(), block: 2, ..Settings::default() };
         let (small, plan) = pruned(&model, &groups, criterion, &settings);
         let (before, after) = (total(&model).unwrap().macs, total(&small).unwrap().macs);
         assert_eq!(plan.before, before);
@@ -38,7 +52,7 @@ fn the_forecast_is_what_the_pruned_model_costs() {
 #[test]
 fn parameters_are_forecast_as_well() {
     let (model, groups) = prepared();
-    let settings = Settings { measure: Measure::Parameters, keep: 0.4, block: 2, ..Settings::default() };
+    let settings = Settings { measure: Measure::Parameters, keep: Keep::Share(0.4), block: 2, ..Settings::default() };
     let (small, plan) = pruned(&model, &groups, Criterion::L2, &settings);
     let found = total(&small).unwrap().parameters;
     let off = plan.after.abs_diff(found) as f64 / found as f64;
@@ -68,8 +82,8 @@ fn the_least_important_channel_goes_first() {
 fn an_impossible_target_says_what_is_possible() {
     let (model, groups) = prepared();
     let importance = Importance::of(&model, &groups, Criterion::L2, None).unwrap();
-    let settings = Settings { keep: 0.001, keep_at_least: 0.5, block: 1, ..Settings::default() };
-    let error = select(&model, &groups, &importance, &settings).unwrap_err().to_string();
+    let settings = Settings { keep: Keep::Share(0.001), keep_at_least: 0.5, block: 1, ..Settings::default() };
+    let error = planned(&model, &groups, &importance, &settings).unwrap_err().to_string();
     assert!(error.contains("at least") && error.contains("keep_at_least"), "{error}");
 }
 
@@ -107,8 +121,8 @@ proptest! {
     fn every_plan_keeps_the_floor_and_the_blocks(keep in 0.2f64..1.0, floor in 0.0f64..0.5, block in 1usize..5) {
         let (model, groups) = prepared();
         let importance = Importance::of(&model, &groups, Criterion::L2, None).unwrap();
-        let settings = Settings { keep, keep_at_least: floor, block, ..Settings::default() };
-        match select(&model, &groups, &importance, &settings) {
+        let settings = Settings { keep: keep.into(), keep_at_least: floor, block, ..Settings::default() };
+        match planned(&model, &groups, &importance, &settings) {
             Ok(plan) => {
                 prop_assert!(plan.after as f64 <= keep * plan.before as f64 + 1.0);
                 for group in &plan.groups {

@@ -12,6 +12,7 @@ use takt_graph::{LoadError, SaveError};
 use crate::card::CardError;
 use crate::data::DataError;
 use crate::evaluate::EvaluateError;
+use crate::latency::LatencyError;
 use crate::prune::PruneStageError;
 use crate::quantise::QuantiseError;
 use crate::train::TrainError;
@@ -32,6 +33,8 @@ pub enum StageError {
     Train(#[from] TrainError),
     #[error(transparent)]
     Prune(#[from] PruneStageError),
+    #[error(transparent)]
+    Latency(#[from] LatencyError),
     #[error(transparent)]
     Quantise(#[from] QuantiseError),
     #[error(transparent)]

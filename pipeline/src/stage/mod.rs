@@ -17,6 +17,6 @@ pub use error::StageError;
 pub use evaluate::{Evaluate, evaluate};
 pub use fit::{Architecture, Start, Train, train};
 pub use package::{Package, package};
-pub use prune::{Prune, Pruned, prune};
+pub use prune::{Prune, Pruned, Round, TakenBack, prune, sparse_epochs};
 pub use quantise::{Quantise, quantise};
 pub use shop::{MODEL, REPORT, Shop};

@@ -7,7 +7,7 @@ use takt_artifact::VersionDir;
 use super::*;
 use crate::data::{Augment, Split};
 use crate::progress::Silent;
-use crate::prune::{Criterion, Settings as Cut};
+use crate::prune::{Criterion, Keep, Settings as Cut};
 use crate::quantise::Target;
 use crate::testing::{SIDE, TWO, stripes};
 use crate::train::{Distil, Settings, Unobserved};
@@ -58,12 +58,15 @@ fn from_images_to_a_version_that_serving_can_open() {
 
     let prune_run = Prune {
         model: big.clone(),
-        cut: Cut { keep: 0.4, block: 2, ..Cut::default() },
+        cut: Cut { keep: Keep::Share(0.4), block: 2, ..Cut::default() },
         criterion: Criterion::Gamma,
+        sparsity: None,
+        sparse_epochs: 1,
         rounds: NonZeroU32::new(2).unwrap(),
         settings: settings(3),
         distil: Distil { views: 2, ..Distil::default() },
         max_drop: None,
+        latencies: None,
     };
     let pruned = prune(&data, &out("prune"), &prune_run, &shop()).unwrap();
     assert_eq!(pruned.rounds.len(), 2);

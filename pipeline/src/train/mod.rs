@@ -23,6 +23,7 @@ mod tests;
 
 pub use error::TrainError;
 pub use fit::{Ended, Fitted, Job, fit};
+pub(crate) use objective::Objective;
 pub use observe::{Observer, Unobserved};
 pub use record::{EpochRecord, write_records};
 pub use settings::{ClassWeights, Distil, Settings};
