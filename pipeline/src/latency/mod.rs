@@ -24,7 +24,7 @@ use takt_graph::Model;
 use takt_graph::channels::Groups;
 
 pub use error::LatencyError;
-pub use layer::{Kind, Layer};
+pub use layer::{Kind, Layer, Window};
 pub use surface::Surface;
 
 use crate::predict::onnxruntime;

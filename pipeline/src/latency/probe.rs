@@ -81,8 +81,9 @@ impl Builder {
 
     /// Weights and biases of so many outputs.
     fn weights(&mut self, shape: &[usize], outputs: usize) {
-        let (bound, count) = (Target::CpuInt8Avx2.weight_bound() as i8, shape.iter().product());
-        let weights: Vec<i8> = (0..count).map(|at: usize| (at % (2 * bound as usize + 1)) as i8 - bound).collect();
+        let (least, count) = (-Target::CpuInt8Avx2.weight_bound(), shape.iter().product());
+        let weights: Vec<i8> =
+            (least..=-least).cycle().take(count).filter_map(|weight| weight.try_into().ok()).collect();
         self.with(TensorProto::from_i8("w.quantised", shape, &weights));
         self.with(TensorProto::from_f32("w.scale", &[outputs], &vec![0.01; outputs]));
         self.with(TensorProto::from_i8("w.zero", &[outputs], &vec![0; outputs]));

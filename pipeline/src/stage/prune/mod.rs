@@ -4,6 +4,8 @@ mod round;
 mod scale;
 mod search;
 mod sparse;
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
