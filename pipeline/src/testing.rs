@@ -57,6 +57,18 @@ pub fn network(seed: u64) -> Model {
 
 pub const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
+/// Whether ONNX Runtime is there. A test run that set out to have it (`TAKT_REQUIRE_ORT=1`) fails without it.
+#[expect(clippy::print_stderr, reason = "a skipped test must not look like a passed one")]
+pub fn require_onnxruntime() -> bool {
+    let found = crate::predict::onnxruntime().unwrap().is_some();
+    if !found {
+        let how = "no ONNX Runtime found; `pip install onnxruntime` or point TAKT_ORT at its library";
+        assert!(std::env::var_os("TAKT_REQUIRE_ORT").is_none_or(|value| value == "0"), "{how}");
+        eprintln!("SKIPPED: {how}");
+    }
+    found
+}
+
 /// An uncompressed picture of [`SIDE`] by [`SIDE`] pixels.
 fn bmp(pixels: &[u8]) -> Vec<u8> {
     let (header, side) = (54u32, SIDE as i32);

@@ -177,14 +177,21 @@ impl Work<'_> {
             model: self.file(&prune.model, MODEL),
             cut: prune.cut,
             criterion: prune.criterion,
+            sparsity: prune.sparsity,
+            sparse_epochs: prune.sparse_epochs,
             rounds: prune.rounds,
             settings: prune.settings.clone(),
             distil: prune.distil,
             max_drop: prune.max_drop,
+            latencies: None,
         };
         let pruned = stage::prune(&self.at(&prune.data), self.out, &run, &self.shop)?;
-        for round in 1..=prune.rounds.get() {
-            clear(&self.out.join(format!("round-{round}")))?;
+        // Rounds and what preceded them have folders of their own.
+        for entry in fs::read_dir(self.out)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                clear(&path)?;
+            }
         }
         let share = |of: fn(&stage::Round) -> [u64; 2]| {
             let (first, last) = (pruned.rounds.first(), pruned.rounds.last());

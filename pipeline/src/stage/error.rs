@@ -11,6 +11,7 @@ use takt_graph::{LoadError, SaveError};
 use crate::card::CardError;
 use crate::data::DataError;
 use crate::evaluate::EvaluateError;
+use crate::latency::LatencyError;
 use crate::predict::PredictError;
 use crate::prune::PruneStageError;
 use crate::quantise::QuantiseError;
@@ -34,6 +35,8 @@ pub enum StageError {
     Predict(PredictError),
     #[error(transparent)]
     Prune(#[from] PruneStageError),
+    #[error(transparent)]
+    Latency(#[from] LatencyError),
     #[error(transparent)]
     Quantise(#[from] QuantiseError),
     #[error(transparent)]

@@ -21,6 +21,6 @@ pub use evaluate::{Evaluate, PAGE, evaluate};
 pub use fit::{Architecture, Start, Train, train};
 pub use package::{Package, package};
 pub use parity::PARITY;
-pub use prune::{Prune, Pruned, Round, prune};
+pub use prune::{Prune, Pruned, Round, TakenBack, prune, sparse_epochs};
 pub use quantise::{Quantise, artefact, quantise};
 pub use shop::{MODEL, REPORT, Shop, Weigh};
