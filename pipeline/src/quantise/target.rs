@@ -53,6 +53,15 @@ impl Target {
         }
     }
 
+    /// Bits that a quantised weight takes of its byte.
+    #[must_use]
+    pub const fn weight_bits(self) -> u8 {
+        match self {
+            Self::CpuInt8Avx2 => 7,
+            Self::CpuInt8 | Self::TensorrtInt8 => 8,
+        }
+    }
+
     /// Whether kernels add the bias as a 32-bit integer in units of input scale times weight scale.
     #[must_use]
     pub const fn integer_bias(self) -> bool {

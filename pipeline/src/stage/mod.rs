@@ -12,6 +12,7 @@ mod quantise;
 mod shop;
 #[cfg(test)]
 mod tests;
+mod tune;
 
 pub use error::StageError;
 pub use evaluate::{Evaluate, evaluate};
@@ -20,3 +21,4 @@ pub use package::{Package, package};
 pub use prune::{Prune, Pruned, prune};
 pub use quantise::{Quantise, quantise};
 pub use shop::{MODEL, REPORT, Shop};
+pub use tune::Tune;
