@@ -8,6 +8,7 @@
 //! Results do not depend on the number of threads.
 
 mod batch;
+mod clip;
 mod conv;
 mod elementwise;
 mod linear;

@@ -23,7 +23,7 @@ fn values_go_to_the_nearest_level_and_ties_to_the_even_one() -> Result<()> {
     let on_grid = fake_quantize(&x, Var::from_tensor(&Tensor::new(0.5_f32, &Device::Cpu)?)?.as_tensor(), &UNSIGNED)?;
     assert_eq!(values(&on_grid)?, [-1.5, -1.5, 0.0, 0.0, 0.0, 1.0, 1.0, 126.0]);
     let x = Tensor::new(&[f32::NAN], &Device::Cpu)?;
-    assert!(values(&fake_quantize(&x, &step(&[0.5])?, &UNSIGNED)?)?[0].is_nan(), "it must not go unnoticed");
+    assert!(values(&fake_quantize(&x, step(&[0.5])?.as_tensor(), &UNSIGNED)?)?[0].is_nan(), "it must not go unnoticed");
     Ok(())
 }
 
@@ -97,10 +97,10 @@ fn gradients_beyond_the_ends_are_those_of_finite_differences() -> Result<()> {
 fn steps_that_make_no_grid_are_told() -> Result<()> {
     let x = var(1, &[2, 3])?;
     for bad in [0.0, -0.1, f32::NAN, f32::INFINITY] {
-        let told = fake_quantize(&x, &step(&[bad])?, &NARROW).unwrap_err().to_string();
+        let told = fake_quantize(&x, step(&[bad])?.as_tensor(), &NARROW).unwrap_err().to_string();
         assert!(told.contains("expected above 0"), "{told}");
     }
-    let told = fake_quantize(&x, &step(&[0.1, 0.1, 0.1])?, &NARROW).unwrap_err().to_string();
+    let told = fake_quantize(&x, step(&[0.1, 0.1, 0.1])?.as_tensor(), &NARROW).unwrap_err().to_string();
     assert!(told.contains("3 steps for axis 0 of [2, 3]"), "{told}");
     Ok(())
 }

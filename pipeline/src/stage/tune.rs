@@ -38,12 +38,16 @@ pub struct Tune {
     pub seed: u64,
 }
 
+/// How much longer than its weights a gradient may be. With the learning rate and nine tenths of momentum, weights and steps then
+/// change by some tenths of a percent in an iteration at most.
+const CLIP: f64 = 0.1;
+
 impl Default for Tune {
     fn default() -> Self {
         Self {
             max_drop: 0.5,
             epochs: 3,
-            learning_rate: 0.005,
+            learning_rate: 0.01,
             batch: const { NonZeroUsize::new(32).unwrap() },
             augment: Augment::default(),
             seed: 0,
@@ -60,6 +64,7 @@ impl Tune {
             warmup_epochs: 0.0,
             // Folded weights are no longer free of scale: decay would shrink what they say.
             weight_decay: 0.0,
+            clip: Some(CLIP),
             augment: self.augment,
             seed: self.seed,
             ..Settings::default()

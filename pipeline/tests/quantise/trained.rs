@@ -80,7 +80,8 @@ fn train(trainable: &mut Trainable, teacher: &Model, steps: u64) {
     let executor = Executor::new(&trainable.model, &ExecutorOptions::default()).unwrap();
     let teacher = Executor::new(teacher, &ExecutorOptions { frozen: true, ..ExecutorOptions::default() }).unwrap();
     let vars = executor.vars().iter().map(|(name, var)| (name.clone(), var.clone())).collect();
-    let mut sgd = Sgd::new(vars, SgdOptions { learning_rate: 0.002, momentum: 0.9, ..SgdOptions::default() }).unwrap();
+    let mut sgd =
+        Sgd::new(vars, SgdOptions { learning_rate: 0.02, clip: Some(0.05), ..SgdOptions::default() }).unwrap();
     for step in 0..steps {
         let images = [tensor(step % 8)];
         let wanted = &teacher.run(&images, Mode::Eval).unwrap().outputs[0];
