@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::Tensor;
 use takt_graph::Model;
 use takt_graph::onnx::{NodeProto, TensorProto, ValueInfoProto};
 use takt_graph::shape::{Facts, infer};
@@ -62,7 +63,7 @@ impl Draft {
         let search = Search { model: &model, facts: &facts, plan: &plan, observed: &observed, target, options };
         let calibration = options.calibration.map_or_else(|| search.best(), Ok)?;
         let grids = search.grids(calibration);
-        let (values, walked) = search.walk(&grids, options, progress)?;
+        let (values, walked) = search.walk(&grids, &observed.kept, options, progress)?;
         let seen = |value: &str| plan.grids.get(value).and_then(|group| observed.histograms.get(group));
         let report = QuantiseReport {
             target,
@@ -167,6 +168,7 @@ impl Search<'_> {
     fn walk(
         &self,
         groups: &BTreeMap<String, Grid>,
+        images: &[Tensor],
         options: &Options,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(BTreeMap<String, Grid>, Walked), QuantiseError> {
@@ -174,17 +176,26 @@ impl Search<'_> {
         let grids = self.plan.grids.iter().filter_map(grid).collect();
         let walk =
             Walk { model: self.model, facts: self.facts, plan: self.plan, grids: &grids, target: self.target, options };
-        let walked = walk.run(&self.observed.kept, progress)?;
+        let walked = walk.run(images, progress)?;
         Ok((grids, walked))
     }
 
     /// The calibration whose outputs are nearest, with weights rounded to the nearest: reconstruction takes too long to be
     /// tried with each, and helps all alike.
     fn best(&self) -> Result<Calibration, QuantiseError> {
+        /// Of which the outputs' error is known well enough: ranges differ by decibels.
+        const IMAGES: usize = 32;
         let options = Options { rounding: Rounding::Nearest, ..self.options.clone() };
+        let mut images = 0;
+        let mut enough = |batch: &Tensor| {
+            let before = images;
+            images += batch.dims().first().copied().unwrap_or(0);
+            before < IMAGES
+        };
+        let images: Vec<Tensor> = self.observed.kept.iter().take_while(|batch| enough(batch)).cloned().collect();
         let mut best = (f64::NEG_INFINITY, Calibration::MinMax);
         for calibration in Calibration::TRIED {
-            let (_, walked) = self.walk(&self.grids(calibration), &options, &mut |_| ())?;
+            let (_, walked) = self.walk(&self.grids(calibration), &images, &options, &mut |_| ())?;
             let worst = outputs(self.model, &walked)
                 .iter()
                 .map(|(_, agreement)| agreement.sqnr_db())
