@@ -10,6 +10,7 @@ pub mod predict;
 pub mod progress;
 pub mod prune;
 pub mod quantise;
+pub mod recipe;
 mod rng;
 pub mod run;
 pub mod stage;

@@ -3,18 +3,43 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 use takt_artifact::DataType;
-use takt_backend::{Backend, InputView, LoadRequest, Session};
+use takt_backend::{Backend, InputView, LoadError, LoadRequest, RunError, Session};
 use takt_graph::Model;
-use takt_graph::execute::{Executor, Mode, Options};
+use takt_graph::execute::{ExecuteError, Executor, Mode, Options};
 
-use crate::data::{Batch, Batches, Batching, Images, Tail, Views};
+use crate::data::{Batch, Batches, Batching, DataError, Images, Tail, Views};
 use crate::progress::Progress;
-use crate::stage::StageError;
-use crate::train::TrainError;
+
+/// Why a model gave no outputs.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictError {
+    /// The executor does not take the model, or a node failed.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    /// A tensor could not be made or read.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// An image cannot be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The serving runtime does not take the model.
+    #[error("the runtime does not take the model: {0}")]
+    Runtime(#[from] LoadError),
+    /// The serving runtime failed.
+    #[error("the runtime failed on the model: {0}")]
+    Run(#[from] RunError),
+    /// The model is no classifier.
+    #[error("the model's first output: found {0}, expected [batch, classes], a row of logits per image")]
+    NoClasses(String),
+    /// It was told to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
 
 /// Something that turns images into one row of numbers each.
 pub struct Runner {
@@ -36,7 +61,7 @@ impl Runner {
     ///
     /// # Errors
     /// The graph has an operator that the executor has not, or no output `[batch, classes]`.
-    pub fn executor(model: &Model) -> Result<Self, TrainError> {
+    pub fn executor(model: &Model) -> Result<Self, PredictError> {
         let executor = Executor::new(model, &Options { frozen: true, ..Options::default() })?;
         Ok(Self { by: By::Executor(executor), classes: classes(model)? })
     }
@@ -45,12 +70,12 @@ impl Runner {
     ///
     /// # Errors
     /// No runtime takes the model, or it has no output `[batch, classes]`.
-    pub fn file(path: &Path) -> Result<Self, StageError> {
+    pub fn file(path: &Path) -> Result<Self, PredictError> {
         let session = open_session(path)?;
         let shape = session.signature().outputs.first().map(|output| output.shape.clone()).unwrap_or_default();
         let classes = match shape.as_slice() {
-            [_, classes] => usize::try_from(*classes).map_err(|_| no_output(&format!("{shape:?}")))?,
-            _ => return Err(no_output(&format!("{shape:?}")).into()),
+            [_, classes] => usize::try_from(*classes).map_err(|_| PredictError::NoClasses(format!("{shape:?}")))?,
+            _ => return Err(PredictError::NoClasses(format!("{shape:?}"))),
         };
         Ok(Self { by: By::Session(Mutex::new(session)), classes })
     }
@@ -65,9 +90,9 @@ impl Runner {
     ///
     /// # Errors
     /// The images do not fit the model, or a node fails.
-    pub fn run(&self, batch: Batch) -> Result<Vec<f32>, StageError> {
+    pub fn run(&self, batch: Batch) -> Result<Vec<f32>, PredictError> {
         match &self.by {
-            By::Executor(executor) => Ok(first_output(executor, batch, Mode::Eval)?),
+            By::Executor(executor) => first_output(executor, batch, Mode::Eval),
             By::Session(session) => {
                 let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
                 let outputs = run_session(&mut **session, &batch)?;
@@ -81,7 +106,7 @@ impl Runner {
         session: &mut dyn Session,
         images: &Arc<Images>,
         samples: &[usize],
-    ) -> Result<Vec<NamedOutput>, StageError> {
+    ) -> Result<Vec<NamedOutput>, PredictError> {
         let size = NonZeroUsize::new(samples.len()).unwrap_or(NonZeroUsize::MIN);
         let batching = Batching { size, tail: Tail::Keep, views: Views::Plain, threads: NonZeroUsize::MIN };
         match Batches::start(images, samples, batching)?.next().transpose()? {
@@ -93,7 +118,7 @@ impl Runner {
 
 /// Opens a model file on ONNX Runtime where it is built in and found, else on tract. One thread: figures of a model, not of
 /// a machine's cores.
-pub(crate) fn open_session(path: &Path) -> Result<Box<dyn Session>, StageError> {
+pub(crate) fn open_session(path: &Path) -> Result<Box<dyn Session>, PredictError> {
     let request = LoadRequest { model: path.to_owned(), ..LoadRequest::default() };
     #[cfg(feature = "ort")]
     {
@@ -107,7 +132,7 @@ pub(crate) fn open_session(path: &Path) -> Result<Box<dyn Session>, StageError> 
     Ok(takt_backend::tract::TractBackend::new().load(&request)?)
 }
 
-fn run_session(session: &mut dyn Session, batch: &Batch) -> Result<Vec<NamedOutput>, StageError> {
+fn run_session(session: &mut dyn Session, batch: &Batch) -> Result<Vec<NamedOutput>, PredictError> {
     // A view is aligned to 8 bytes.
     let mut words = vec![0u64; batch.inputs.len().div_ceil(2)];
     bytemuck::cast_slice_mut::<u64, f32>(&mut words)[..batch.inputs.len()].copy_from_slice(&batch.inputs);
@@ -119,14 +144,14 @@ fn run_session(session: &mut dyn Session, batch: &Batch) -> Result<Vec<NamedOutp
 }
 
 /// The first output of a run, row by row.
-pub(crate) fn first_output(executor: &Executor, batch: Batch, mode: Mode) -> Result<Vec<f32>, TrainError> {
+pub(crate) fn first_output(executor: &Executor, batch: Batch, mode: Mode) -> Result<Vec<f32>, PredictError> {
     let run = executor.run(&[tensor(batch.inputs, batch.shape)?], mode)?;
-    let output = run.outputs.first().ok_or_else(|| no_output("none"))?;
+    let output = run.outputs.first().ok_or_else(|| PredictError::NoClasses("none".to_owned()))?;
     Ok(output.flatten_all()?.to_vec1()?)
 }
 
 /// A batch as the executor takes it.
-pub(crate) fn tensor(inputs: Vec<f32>, shape: [usize; 4]) -> Result<Tensor, TrainError> {
+pub(crate) fn tensor(inputs: Vec<f32>, shape: [usize; 4]) -> Result<Tensor, PredictError> {
     Ok(Tensor::from_vec(inputs, &shape, &Device::Cpu)?)
 }
 
@@ -134,42 +159,36 @@ pub(crate) fn tensor(inputs: Vec<f32>, shape: [usize; 4]) -> Result<Tensor, Trai
 ///
 /// # Errors
 /// It has no such output.
-pub fn classes(model: &Model) -> Result<usize, TrainError> {
-    let facts = takt_graph::shape::infer(model).map_err(takt_graph::execute::ExecuteError::from)?;
-    let output = model.graph().output.first().ok_or_else(|| no_output("none"))?;
+pub fn classes(model: &Model) -> Result<usize, PredictError> {
+    let facts = takt_graph::shape::infer(model).map_err(ExecuteError::from)?;
+    let output = model.graph().output.first().ok_or_else(|| PredictError::NoClasses("none".to_owned()))?;
     let fact = facts.get(output.name());
     match fact.shape.as_deref() {
         Some([_, classes]) => {
             let known = classes.known().and_then(|classes| usize::try_from(classes).ok());
-            known.ok_or_else(|| no_output(&fact.to_string()))
+            known.ok_or_else(|| PredictError::NoClasses(fact.to_string()))
         }
-        _ => Err(no_output(&fact.to_string())),
+        _ => Err(PredictError::NoClasses(fact.to_string())),
     }
 }
 
-fn no_output(found: &str) -> TrainError {
-    TrainError::Mismatch {
-        what: "the model's first output",
-        found: found.to_owned(),
-        expected: "[batch, classes], a row of logits per image".to_owned(),
-    }
-}
-
-/// Outputs on some samples, a row each in the order given.
+/// Outputs on some samples, a row each in the order given. Each image is an advance of `progress`.
 ///
 /// # Errors
-/// An image cannot be read, or the model cannot be run on it.
+/// An image cannot be read, the model cannot be run on it, or `stop` was set.
 pub fn run_views(
     runner: &Runner,
     images: &Arc<Images>,
     samples: &[usize],
-    views: Views,
-    batch: NonZeroUsize,
-    threads: NonZeroUsize,
+    batching: Batching,
     progress: &dyn Progress,
-) -> Result<Vec<f32>, StageError> {
+    stop: &AtomicBool,
+) -> Result<Vec<f32>, PredictError> {
     let mut outputs = Vec::with_capacity(samples.len() * runner.classes);
-    for batch in Batches::start(images, samples, Batching { size: batch, tail: Tail::Keep, views, threads })? {
+    for batch in Batches::start(images, samples, batching)? {
+        if stop.load(Ordering::Relaxed) {
+            return Err(PredictError::Interrupted);
+        }
         let batch = batch?;
         let count = batch.labels.len();
         outputs.extend(runner.run(batch)?);

@@ -26,9 +26,15 @@ pub struct EvaluateArgs {
     /// What it was made from, to be compared with
     #[arg(long, value_name = "ONNX")]
     parent: Option<PathBuf>,
+    /// Folder with model.onnx and artefacts made from it, each of which is compared with it
+    #[arg(long, value_name = "DIR")]
+    artefacts: Option<PathBuf>,
     /// On which images
     #[arg(long, default_value = "test")]
     split: String,
+    /// JSON file that says how outputs become verdicts
+    #[arg(long, value_name = "FILE")]
+    decision: Option<PathBuf>,
     /// TOML file of what is demanded; exit code 3 if a gate says no
     #[arg(long, value_name = "FILE")]
     gates: Option<PathBuf>,
@@ -53,7 +59,14 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         Gates::parse(&text).with_context(|| format!("'{}'", path.display()))
     });
     let workshop = Workshop::new(args.shop, 0)?;
-    let run = Evaluate { model: args.model, parent: args.parent, split, gates: gates.transpose()?, decision: None };
+    let run = Evaluate {
+        model: args.model,
+        parent: args.parent,
+        artefacts: args.artefacts,
+        split,
+        gates: gates.transpose()?,
+        decision: args.decision.as_deref().map(super::package::json).transpose()?,
+    };
     let report = stage::evaluate(&args.data, &run, args.out.as_deref(), args.html.as_deref(), &workshop.shop())?;
     let json = workshop.json();
     drop(workshop);

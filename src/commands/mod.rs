@@ -19,6 +19,8 @@ mod models;
 #[cfg(feature = "pipeline")]
 mod package;
 #[cfg(feature = "pipeline")]
+mod pipeline;
+#[cfg(feature = "pipeline")]
 mod prune;
 #[cfg(feature = "pipeline")]
 mod quantize;
@@ -68,6 +70,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     #[cfg(feature = "pipeline")]
     Package(package::PackageArgs),
+    #[cfg(feature = "pipeline")]
+    Pipeline(pipeline::PipelineArgs),
 }
 
 /// Runs the subcommand and turns its outcome into an exit code; errors go to stderr.
@@ -99,6 +103,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Evaluate(args) => evaluate::run(args),
         #[cfg(feature = "pipeline")]
         Command::Package(args) => package::run(args),
+        #[cfg(feature = "pipeline")]
+        Command::Pipeline(args) => pipeline::run(args),
     };
     outcome.unwrap_or_else(|error| {
         report(&error);

@@ -54,6 +54,7 @@ pub fn run(args: PackageArgs) -> anyhow::Result<ExitCode> {
         decision: args.decision.as_deref().map(json).transpose()?,
         evaluation: args.evaluation.as_deref().map(json).transpose()?,
         parent: args.parent,
+        parity: stage::PARITY,
     };
     let digest = stage::package(&args.data, &run, &workshop.shop())?;
     let as_json = workshop.json();
@@ -67,7 +68,8 @@ pub fn run(args: PackageArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+/// Reads a JSON file.
+pub fn json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let text = std::fs::read_to_string(path).with_context(|| format!("'{}'", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("'{}'", path.display()))
 }

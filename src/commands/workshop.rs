@@ -93,14 +93,44 @@ impl Workshop {
 
     /// For the stages.
     pub fn shop(&self) -> Shop<'_> {
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Shop {
-            threads: self.args.threads.unwrap_or(cores),
-            cache_bytes: self.args.cache_mib << 20,
-            observer: &self.bars,
-            progress: &self.bars.bar,
-            stop: &self.stop,
+            threads: self.threads(),
+            cache_bytes: self.cache_bytes(),
+            observer: self.observer(),
+            progress: self.progress(),
+            stop: self.stop(),
         }
+    }
+
+    /// Threads that decode.
+    pub fn threads(&self) -> NonZeroUsize {
+        self.args.threads.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// Bytes of decoded images that may be kept.
+    pub fn cache_bytes(&self) -> usize {
+        self.args.cache_mib << 20
+    }
+
+    /// The flag that a signal sets.
+    pub fn stop(&self) -> &AtomicBool {
+        &self.stop
+    }
+
+    /// Where to tell of steps and epochs.
+    pub fn observer(&self) -> &dyn Observer {
+        &self.bars
+    }
+
+    /// Where to tell of everything else that is counted.
+    pub fn progress(&self) -> &dyn Progress {
+        &self.bars.bar
+    }
+
+    /// A line above the bar.
+    #[expect(clippy::print_stderr, reason = "the log of a run is for the person at the terminal")]
+    pub fn line(&self, text: &str) {
+        self.bars.bar.0.suspend(|| eprintln!("{text}"));
     }
 
     /// Whether output is for machines.

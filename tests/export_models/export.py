@@ -5,7 +5,7 @@ records what ONNX Runtime makes of them. Run by hand:
     python tests/export_models/export.py                       # the committed files
     python tests/export_models/export.py --full --out FOLDER   # full networks and all variants, for TAKT_EXPORTS=FOLDER
 
-The committed files were made with torch 2.15, torchvision 0.29, onnx 1.23 and onnxruntime 1.31.
+The committed files were made with torch 2.15, torchvision 0.29, timm 1.0, onnx 1.23 and onnxruntime 1.31.
 """
 
 import argparse
@@ -35,6 +35,8 @@ VARIANTS = {
     "regnet_x": ["old_bn", "old_folded"],
     "regnet_y": ["old_bn", "new_bn"],
     "shufflenet_v2": ["old_bn", "new_folded"],
+    "timm_resnet": ["old_bn"],
+    "timm_efficientnet": ["new_bn"],
 }
 
 
@@ -96,12 +98,15 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--full", action="store_true")
     arguments.add_argument("--out", type=Path, default=COMMITTED)
+    arguments.add_argument("--only", default="", help="networks whose names begin so")
     arguments = arguments.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     warnings.filterwarnings("ignore")
     size = 64 if arguments.full else 32
     every = ["old_bn", "old_folded", "new_bn", "new_folded"]
     for name, make in (networks.FULL if arguments.full else networks.SMALL).items():
+        if not name.startswith(arguments.only):
+            continue
         net = networks.build(make, size)
         for variant in every if arguments.full else VARIANTS[name]:
             path = arguments.out / f"{name}_{variant}.onnx"

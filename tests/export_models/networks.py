@@ -1,7 +1,10 @@
-"""Torchvision's architectures, narrowed until an export is small enough to commit."""
+"""Torchvision's and timm's architectures, narrowed until an export is small enough to commit."""
 
 from functools import partial
 
+import timm
+import timm.models.efficientnet
+import timm.models.resnet
 import torch
 from torch import nn
 from torchvision import models
@@ -60,6 +63,16 @@ def shufflenet():
     return models.ShuffleNetV2([2, 3, 2], [8, 16, 24, 48, 64], num_classes=CLASSES)
 
 
+def timm_resnet():
+    return timm.models.resnet.ResNet(
+        timm.models.resnet.BasicBlock, (1, 1, 1, 1), num_classes=CLASSES, stem_width=8, stem_type="deep",
+        avg_down=True, channels=(8, 8, 16, 32))
+
+
+def timm_efficientnet():
+    return timm.models.efficientnet._gen_efficientnet("efficientnet_b0", 0.1, 0.3, num_classes=CLASSES)
+
+
 SMALL = {
     "resnet18": lambda: resnet(BasicBlock, [1, 2, 1, 1]),
     "resnet50": lambda: resnet(Bottleneck, [1, 2, 1, 1]),
@@ -69,6 +82,8 @@ SMALL = {
     "regnet_x": lambda: regnet(None),
     "regnet_y": lambda: regnet(0.25),
     "shufflenet_v2": shufflenet,
+    "timm_resnet": timm_resnet,
+    "timm_efficientnet": timm_efficientnet,
 }
 
 FULL = {
@@ -80,6 +95,8 @@ FULL = {
     "regnet_x": models.regnet_x_400mf,
     "regnet_y": models.regnet_y_400mf,
     "shufflenet_v2": models.shufflenet_v2_x1_0,
+    **{f"timm_{name}": partial(timm.create_model, name) for name in (
+        "resnet18", "resnet50", "mobilenetv2_100", "mobilenetv3_large_100", "efficientnet_b0", "regnetx_004", "regnety_004")},
 }
 
 

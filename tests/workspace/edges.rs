@@ -24,7 +24,7 @@ const MAY_KNOW: [(&str, &[&str]); 9] = [
 const ISOLATED: [(&str, &[&str]); 24] = [
     // The wire format ends at the server and at the client.
     ("tonic*", &["takt", "takt-proto", "takt-serving"]),
-    ("prost*", &["takt", "takt-graph", "takt-proto", "takt-serving"]),
+    ("prost*", &["takt", "takt-graph", "takt-pipeline", "takt-proto", "takt-serving"]),
     ("protox", &["takt-graph", "takt-proto"]),
     ("axum", &["takt-serving"]),
     ("tokio*", &["takt", "takt-serving"]),

@@ -181,6 +181,14 @@ fn variants(m: &Manifest) -> Vec<Fault> {
                 "rename one of the two",
             ));
         }
+        if let Some(bits) = variant.weight_bits.filter(|bits| !(2..=8).contains(bits)) {
+            faults.push(Fault::new(
+                format!("variants[{i}].weight_bits"),
+                bits.to_string(),
+                "2 to 8",
+                "say how many bits the widest INT8 weight takes, or leave it out",
+            ));
+        }
         if !m.files.contains_key(file) {
             faults.push(Fault::new(
                 format!("variants[{i}].file"),

@@ -235,6 +235,7 @@ mod tests {
             name: name.to_owned(),
             file: format!("model.{name}.onnx"),
             precision: Precision::Fp32,
+            weight_bits: None,
             requires: Requires { runtime: owned(runtime), arch: owned(arch), cpu_features: owned(cpu_features) },
         }
     }

@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod names;
 pub mod preprocess;
 pub mod profile;
+pub mod publish;
 #[cfg(test)]
 mod sample;
 pub mod signature;

@@ -78,6 +78,10 @@ pub struct Variant {
     pub file: String,
     /// Numeric precision.
     pub precision: Precision,
+    /// Bits of the widest INT8 weights, 2 to 8, where somebody saw to it. Up to 7, kernels that add two products in 16 bits
+    /// are exact, so that the runtime may use them on processors without VNNI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_bits: Option<u8>,
     /// What it needs of the machine.
     #[serde(default)]
     pub requires: Requires,

@@ -50,6 +50,7 @@ pub(crate) fn manifest() -> Manifest {
                 name: "cpu-int8-avx2".to_owned(),
                 file: "model.cpu-int8-avx2.onnx".to_owned(),
                 precision: Precision::Int8,
+                weight_bits: Some(7),
                 requires: Requires {
                     runtime: owned(&["onnxruntime"]),
                     arch: owned(&["x86_64"]),
@@ -60,6 +61,7 @@ pub(crate) fn manifest() -> Manifest {
                 name: "default".to_owned(),
                 file: "model.onnx".to_owned(),
                 precision: Precision::Fp32,
+                weight_bits: None,
                 requires: Requires::default(),
             },
         ],

@@ -225,7 +225,13 @@ fn bare_variant(name: &str, file: &str) -> Variant {
         name if name.contains("fp16") => Precision::Fp16,
         _ => Precision::Fp32,
     };
-    Variant { name: name.to_owned(), file: file.to_owned(), precision, requires: Requires::default() }
+    Variant {
+        name: name.to_owned(),
+        file: file.to_owned(),
+        precision,
+        weight_bits: None,
+        requires: Requires::default(),
+    }
 }
 
 /// `cpu-int8` of `model.cpu-int8.onnx`.

@@ -142,6 +142,12 @@ impl VersionWriter {
         self.add_from(file, source)
     }
 
+    /// Adds a copy of a file that no manifest lists, such as its signature.
+    pub(crate) fn add_unlisted(&mut self, file: &str, from: &Path) -> Result<(), WriteError> {
+        let source = File::open(from).map_err(io_at(from))?;
+        self.put(file, source).map(drop)
+    }
+
     /// Sizes and digests of the files added so far.
     #[must_use]
     pub const fn files(&self) -> &BTreeMap<String, FileDigest> {
@@ -155,7 +161,12 @@ impl VersionWriter {
     pub fn finish(self, mut manifest: Manifest) -> Result<VersionDigest, WriteError> {
         manifest.files.clone_from(&self.files);
         let bytes = manifest.to_bytes().map_err(WriteError::Manifest)?;
-        self.put(Manifest::FILE, &bytes[..])?;
+        self.finish_with(&bytes)
+    }
+
+    /// Writes the manifest as it is and gives the version its name.
+    pub(crate) fn finish_with(self, manifest: &[u8]) -> Result<VersionDigest, WriteError> {
+        self.put(Manifest::FILE, manifest)?;
         sync_dir(&self.aside)?;
         refuse_existing(&self.target)?;
         // A directory cannot be renamed over one with files in it, so a race with another writer overwrites nothing.
@@ -166,7 +177,7 @@ impl VersionWriter {
             _ => io_at(&self.target)(cause),
         })?;
         self.parents.iter().try_for_each(|parent| sync_dir(parent))?;
-        Ok(VersionDigest::of_manifest(&bytes))
+        Ok(VersionDigest::of_manifest(manifest))
     }
 
     fn put(&self, file: &str, reader: impl Read) -> Result<FileDigest, WriteError> {

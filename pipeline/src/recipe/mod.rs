@@ -29,8 +29,8 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-pub use error::{RecipeError, RecipeFault};
+pub use error::{RecipeError, RecipeFault, RecipeFaults};
 pub use from::From;
 pub use parse::Recipe;
 pub use spec::{Evaluate, Generate, Package, Prune, Quantise, Spec, Start, Train};
-pub use step::{Machine, VERSION_FOLDER};
+pub use step::Machine;

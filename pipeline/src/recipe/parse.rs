@@ -8,8 +8,8 @@ use takt_artifact::Decision;
 
 use super::error::{RecipeError, RecipeFault, RecipeFaults};
 use super::spec::Spec;
-use super::step::{Machine, Step};
-use crate::run::{self, Plan};
+use super::step::{Machine, Step, version_folder};
+use crate::run::{self, Happened, Plan, Summary};
 
 const SCHEMA: u32 = 1;
 
@@ -84,6 +84,17 @@ impl Recipe {
         });
         Plan::new(stages.collect()).map_err(|source| RecipeError::Plan { path: self.path.clone(), source })
     }
+
+    /// Folders of the versions that a run packaged, or had packaged before.
+    #[must_use]
+    pub fn versions(&self, summary: &Summary) -> Vec<PathBuf> {
+        let packages = self.stages.iter().filter(|(_, spec)| matches!(spec, Spec::Package(_)));
+        let folders = packages.filter_map(|(name, _)| {
+            let row = summary.stage(name).filter(|row| matches!(row.happened, Happened::Ran | Happened::Cached))?;
+            Some(version_folder(row.folder.as_ref()?, &self.name))
+        });
+        folders.collect()
+    }
 }
 
 /// One `[[stage]]`.
@@ -98,7 +109,10 @@ fn stage(number: usize, mut table: toml::Table) -> Result<(String, Spec), Recipe
     let Some(kind) = kind else { return Err(unknown(None)) };
     match Spec::of(&kind, table) {
         None => Err(unknown(Some(kind))),
-        Some(Ok(spec)) => Ok((name, spec)),
+        Some(Ok(spec)) => match spec.faults() {
+            faults if faults.is_empty() => Ok((name, spec)),
+            faults => Err(RecipeFault::Keys { stage: name, kind, reason: faults.join("; ") }),
+        },
         Some(Err(error)) => Err(RecipeFault::Keys { stage: name, kind, reason: error.message().to_owned() }),
     }
 }

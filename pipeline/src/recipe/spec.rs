@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::from::From;
-use crate::data::surface;
+use crate::data::{Split, surface};
 use crate::evaluate::gates::{Gates, ParityGate};
 use crate::prune::{Criterion, Settings as Cut};
-use crate::quantise::Target;
-use crate::stage::Architecture;
-use crate::train::{Distil, Settings, Sparsity};
+use crate::quantise::{Options, Target};
+use crate::stage::{Architecture, Tune};
+use crate::train::{Distil, Settings};
 
 /// One stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,10 +27,10 @@ pub enum Spec {
 /// Makes the surface-defects data set.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
-pub struct Generate {
-    /// What is asked of it.
-    pub settings: surface::Settings,
-}
+pub struct Generate(
+    /// What is asked of the generator.
+    pub surface::Settings,
+);
 
 /// Trains, alone or from a teacher.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,9 +95,6 @@ pub struct Prune {
     /// How the teacher is listened to.
     #[serde(default)]
     pub distil: Distil,
-    /// Group sparsity while fine-tuning, in every round but the last.
-    #[serde(default)]
-    pub sparsity: Option<Sparsity>,
     /// Points of balanced accuracy on the validation split that may be lost.
     #[serde(default)]
     pub max_drop: Option<f64>,
@@ -116,6 +113,12 @@ pub struct Quantise {
     /// Whom for.
     #[serde(default = "all_targets")]
     pub targets: Vec<Target>,
+    /// How.
+    #[serde(default)]
+    pub options: Options,
+    /// What may be lost, and how it is won back.
+    #[serde(default)]
+    pub tune: Option<Tune>,
 }
 
 /// Judges a model on the serving runtime.
@@ -180,6 +183,31 @@ impl Spec {
         })
     }
 
+    /// What is wrong with its settings, before anything runs.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let settings = |settings: &Settings| settings.check().err().map(|error| error.to_string());
+        let distil = |distil: &Distil| distil.check().err().map(|error| error.to_string());
+        match self {
+            Self::Generate(generate) => {
+                let plan = generate.0.plan().map_err(|error| error.to_string());
+                plan.and_then(|plan| plan.check().map_err(|error| error.to_string())).err().into_iter().collect()
+            }
+            Self::Train(train) => [settings(&train.settings), distil(&train.distil)].into_iter().flatten().collect(),
+            Self::Prune(prune) => [settings(&prune.settings), distil(&prune.distil)].into_iter().flatten().collect(),
+            Self::Quantise(quantise) if quantise.targets.is_empty() => {
+                vec![format!("targets is empty, expected some of {}", Target::ALL.map(Target::name).join(", "))]
+            }
+            Self::Evaluate(evaluate) => {
+                let known = Split::ALL.map(Split::name);
+                let split = Split::parse(&evaluate.split).is_none();
+                let split =
+                    split.then(|| format!("split is '{}', expected one of {}", evaluate.split, known.join(", ")));
+                split.into_iter().chain(evaluate.gates.faults()).collect()
+            }
+            Self::Quantise(_) | Self::Package(_) => Vec::new(),
+        }
+    }
+
     /// Its kind, as recipes write it.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -193,28 +221,28 @@ impl Spec {
         }
     }
 
-    /// Where it takes its inputs from, by the keys of the recipe.
+    /// Where it takes its inputs from.
     #[must_use]
-    pub fn inputs(&self) -> Vec<(&'static str, &From)> {
+    pub fn inputs(&self) -> Vec<&From> {
         let mut inputs = Vec::new();
         match self {
             Self::Generate(_) => {}
             Self::Train(train) => {
-                inputs.push(("data", &train.data));
+                inputs.push(&train.data);
                 if let Start::Model(model) = &train.start {
-                    inputs.push(("start.model", model));
+                    inputs.push(model);
                 }
-                inputs.extend(train.teacher.iter().map(|teacher| ("teacher", teacher)));
+                inputs.extend(&train.teacher);
             }
-            Self::Prune(prune) => inputs.extend([("data", &prune.data), ("model", &prune.model)]),
-            Self::Quantise(quantise) => inputs.extend([("data", &quantise.data), ("model", &quantise.model)]),
+            Self::Prune(prune) => inputs.extend([&prune.data, &prune.model]),
+            Self::Quantise(quantise) => inputs.extend([&quantise.data, &quantise.model]),
             Self::Evaluate(evaluate) => {
-                inputs.extend([("data", &evaluate.data), ("model", &evaluate.model)]);
-                inputs.extend(evaluate.parent.iter().map(|parent| ("parent", parent)));
+                inputs.extend([&evaluate.data, &evaluate.model]);
+                inputs.extend(&evaluate.parent);
             }
             Self::Package(package) => {
-                inputs.extend([("data", &package.data), ("artefacts", &package.artefacts)]);
-                inputs.extend(package.evaluation.iter().map(|evaluation| ("evaluation", evaluation)));
+                inputs.extend([&package.data, &package.artefacts]);
+                inputs.extend(&package.evaluation);
             }
         }
         inputs

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::decide::Why;
 use super::summary::Row;
 use crate::progress::{Progress, Silent};
+use crate::train;
 
 /// Who watches a run. Libraries print nothing; the program turns this into lines and bars.
 pub trait Observer: Sync {
@@ -32,6 +33,11 @@ pub trait Observer: Sync {
     fn progress(&self) -> &dyn Progress {
         &Silent
     }
+
+    /// Where a stage that trains tells its steps and epochs.
+    fn training(&self) -> &dyn train::Observer {
+        &train::Unobserved
+    }
 }
 
 /// Nobody watches.
@@ -57,6 +63,12 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn progress(&self) -> &'a dyn Progress {
         self.observer.progress()
+    }
+
+    /// Where to tell of steps and epochs of training.
+    #[must_use]
+    pub fn training(&self) -> &'a dyn train::Observer {
+        self.observer.training()
     }
 
     /// Whether to write a checkpoint at the next good moment and return [`Unfinished::Stopped`](super::Unfinished).

@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 
 use takt_artifact::write::WriteError;
-use takt_backend::{LoadError as BackendError, RunError};
 use takt_graph::patch::PassError;
 use takt_graph::shape::ShapeError;
 use takt_graph::{LoadError, SaveError};
@@ -12,6 +11,7 @@ use takt_graph::{LoadError, SaveError};
 use crate::card::CardError;
 use crate::data::DataError;
 use crate::evaluate::EvaluateError;
+use crate::predict::PredictError;
 use crate::prune::PruneStageError;
 use crate::quantise::QuantiseError;
 use crate::train::TrainError;
@@ -29,7 +29,9 @@ pub enum StageError {
     #[error(transparent)]
     Data(#[from] DataError),
     #[error(transparent)]
-    Train(#[from] TrainError),
+    Train(TrainError),
+    #[error(transparent)]
+    Predict(PredictError),
     #[error(transparent)]
     Prune(#[from] PruneStageError),
     #[error(transparent)]
@@ -44,10 +46,6 @@ pub enum StageError {
     Shapes(#[from] ShapeError),
     #[error(transparent)]
     Architecture(#[from] takt_graph::arch::ArchError),
-    #[error("the runtime does not take the model: {0}")]
-    Runtime(#[from] BackendError),
-    #[error("the runtime failed on the model: {0}")]
-    Run(#[from] RunError),
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error("'{path}': {source}")]
@@ -62,5 +60,23 @@ impl StageError {
     pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
+    }
+}
+
+impl From<TrainError> for StageError {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Predict(error) | TrainError::Teacher(error @ PredictError::Interrupted) => error.into(),
+            error => Self::Train(error),
+        }
+    }
+}
+
+impl From<PredictError> for StageError {
+    fn from(error: PredictError) -> Self {
+        match error {
+            PredictError::Interrupted => Self::Interrupted,
+            error => Self::Predict(error),
+        }
     }
 }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use takt_artifact::Decision;
+use takt_artifact::{Decision, Preprocess};
 
+use super::cost;
 use super::error::StageError;
 use super::fit::begin_from;
+use super::parity::parities;
 use super::shop::{Ready, Shop, open, report};
 use crate::card::Card;
 use crate::data::{Batches, Batching, Split, Tail, Views};
@@ -18,8 +19,11 @@ use crate::predict::{Runner, run_views};
 
 /// Images at a time where latency does not matter.
 const BATCH: NonZeroUsize = NonZeroUsize::new(16).unwrap();
-/// Runs of which the fastest counts, in turn with the parent's.
-const LATENCY_RUNS: usize = 60;
+
+/// The page for people that a pipeline leaves beside the report.
+pub const PAGE: &str = "report.html";
+/// Start of the noise in trials of robustness.
+const NOISE_SEED: u64 = 0;
 
 /// An evaluation.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +32,8 @@ pub struct Evaluate {
     pub model: PathBuf,
     /// What it was made from, to be compared with.
     pub parent: Option<PathBuf>,
+    /// Folder with `model.onnx` and artefacts made from it, each of which is compared with it.
+    pub artefacts: Option<PathBuf>,
     /// On which images.
     pub split: Split,
     /// What is demanded.
@@ -51,35 +57,33 @@ pub fn evaluate(
     let ready = shop.ready(data, &card.preprocess)?;
     let decision = run.decision.clone().or_else(|| card.decision.clone());
     let runner = Runner::file(&run.model)?;
-    let judged = predictions(&runner, &ready, run.split, decision.as_ref(), BATCH, shop)?;
+    let judged = predictions(&runner, &ready, run.split, decision.as_ref(), shop)?;
     let about = format!("{}, {}", ready.data.root.display(), run.split.name());
     let mut told = Report::new(&run.model.display().to_string(), &about, &judged, ReportOptions::default());
-    let size = |path: &Path| fs::metadata(path).ok().map(|file| file.len());
-    told.cost.size_bytes = size(&run.model);
     let one = one_image(&ready, run.split, shop)?;
+    let own = (&runner, run.model.as_path());
     match &run.parent {
-        None => told.cost.latency_ms = Some(latencies(&[&runner], &one)?[0]),
+        None => told.cost = cost::measure(own, None, &one)?,
         Some(path) => {
-            let (parent_model, parent_card) = open(path)?;
-            let preprocess = match parent_card {
-                Some(parent_card) => {
-                    same_classes(&parent_card.labels, &ready.data.classes)?;
-                    parent_card.preprocess
-                }
-                None => Card::of_input(&parent_model, ready.data.classes.clone())?.preprocess,
-            };
+            let preprocess = preprocess_of_parent(path, &ready)?;
             // Images that both see alike are decoded once.
             let others =
                 (preprocess != card.preprocess).then(|| shop.ready(ready.data.clone(), &preprocess)).transpose()?;
             let seen = others.as_ref().unwrap_or(&ready);
             let parent = Runner::file(path)?;
-            told.compare(&judged, &predictions(&parent, seen, run.split, decision.as_ref(), BATCH, shop)?)?;
-            if preprocess.shape() == card.preprocess.shape() {
-                let both = latencies(&[&runner, &parent], &one)?;
-                (told.cost.latency_ms, told.cost.parent_latency_ms) = (Some(both[0]), Some(both[1]));
-            }
-            told.cost.parent_size_bytes = size(path);
+            told.compare(&judged, &predictions(&parent, seen, run.split, decision.as_ref(), shop)?)?;
+            let takes_the_same = preprocess.shape() == card.preprocess.shape();
+            told.cost = cost::measure(own, takes_the_same.then_some((&parent, path)), &one)?;
+            told.cost.parent_size_bytes = cost::size(path);
         }
+    }
+    if let Some(folder) = &run.artefacts {
+        told.parity = parities(folder, &ready, run.split, shop)?;
+    }
+    for (name, trial) in run.gates.iter().flat_map(|gates| &gates.robustness) {
+        let views = Views::Corrupted { corruption: trial.corruption, seed: NOISE_SEED };
+        let worse = seen_as(&runner, &ready, run.split, decision.as_ref(), views, shop)?;
+        told.add_robustness(name, trial.corruption, &judged, &worse);
     }
     if let Some(demanded) = &run.gates {
         told.gates = Some(gates::check(demanded, &told));
@@ -93,6 +97,18 @@ pub fn evaluate(
         fs::write(path, page).map_err(StageError::file(path))?;
     }
     Ok(told)
+}
+
+/// How images become the parent's input; its classes must be the model's.
+fn preprocess_of_parent(path: &Path, ready: &Ready) -> Result<Preprocess, StageError> {
+    let (model, card) = open(path)?;
+    match card {
+        Some(card) => {
+            same_classes(&card.labels, &ready.data.classes)?;
+            Ok(card.preprocess)
+        }
+        None => Ok(Card::of_input(&model, ready.data.classes.clone())?.preprocess),
+    }
 }
 
 /// Outputs can only be compared where they stand in the same order. A parent that names no classes is taken at its word.
@@ -113,12 +129,34 @@ pub(super) fn predictions(
     ready: &Ready,
     split: Split,
     decision: Option<&Decision>,
-    batch: NonZeroUsize,
+    shop: &Shop<'_>,
+) -> Result<Predictions, StageError> {
+    seen_as(runner, ready, split, decision, Views::Plain, shop)
+}
+
+/// A model's outputs on some samples, a row each.
+pub(super) fn outputs(
+    runner: &Runner,
+    ready: &Ready,
+    samples: &[usize],
+    views: Views,
+    shop: &Shop<'_>,
+) -> Result<Vec<f32>, StageError> {
+    shop.progress.begin(samples.len() as u64);
+    let batching = Batching { size: BATCH, tail: Tail::Keep, views, threads: shop.threads };
+    Ok(run_views(runner, &ready.images, samples, batching, shop.progress, shop.stop)?)
+}
+
+fn seen_as(
+    runner: &Runner,
+    ready: &Ready,
+    split: Split,
+    decision: Option<&Decision>,
+    views: Views,
     shop: &Shop<'_>,
 ) -> Result<Predictions, StageError> {
     let samples = ready.split(split)?;
-    shop.progress.begin(samples.len() as u64);
-    let outputs = run_views(runner, &ready.images, &samples, Views::Plain, batch, shop.threads, shop.progress)?;
+    let outputs = outputs(runner, ready, &samples, views, shop)?;
     let of = samples.iter().filter_map(|&sample| ready.data.samples.get(sample));
     let (mut labels, mut metadata, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for sample in of {
@@ -144,21 +182,6 @@ fn one_image(ready: &Ready, split: Split, shop: &Shop<'_>) -> Result<crate::data
     let mut batches = Batches::start(&ready.images, &sample, batching)?;
     let first = batches.next().transpose()?;
     first.ok_or(StageError::Mismatch { what: "the split", found: "no image".into(), expected: "at least one".into() })
-}
-
-/// Least time of a run of one image in milliseconds, one thread, the models in turn so that a neighbour on the machine
-/// disturbs all alike.
-fn latencies(runners: &[&Runner], image: &crate::data::Batch) -> Result<Vec<f64>, StageError> {
-    let mut least = vec![f64::MAX; runners.len()];
-    for _ in 0..LATENCY_RUNS {
-        for (runner, least) in runners.iter().zip(&mut least) {
-            let image = image.clone();
-            let begun = Instant::now();
-            runner.run(image)?;
-            *least = least.min(begun.elapsed().as_secs_f64() * 1e3);
-        }
-    }
-    Ok(least)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::error::StageError;
 use super::shop::{MODEL, Ready, Shop, folder, open, report};
 use crate::card::Card;
 use crate::data::{Dataset, Split};
-use crate::train::{Answers, Distil, Ended, Fitted, Job, Settings, Teacher, fit, write_records};
+use crate::train::{Answers, Distil, Ended, Fitted, Job, Settings, Teacher, fit};
 
 /// Networks that can be begun from nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +106,7 @@ pub(super) fn run_fit(
         teacher,
         sparsity: None,
         checkpoint: Some(checkpoint),
+        log: Some(out),
         threads: shop.threads,
         observer: shop.observer,
         stop: shop.stop,
@@ -114,7 +115,6 @@ pub(super) fn run_fit(
     if fitted.ended == Ended::Interrupted {
         return Err(StageError::Interrupted);
     }
-    write_records(&out.join("metrics.jsonl"), &fitted.records)?;
     Ok(fitted)
 }
 
@@ -152,7 +152,7 @@ pub(super) fn ask(
     let key = key(&model, settings, None, ready)?;
     let train = ready.split(Split::Train)?;
     let teacher = Teacher { model: &model, distil, key: &key, folder: &out.join("teacher") };
-    Ok(teacher.answers(&ready.images, &train, settings, shop.threads, shop.progress)?)
+    Ok(teacher.answers(&ready.images, &train, settings, shop.threads, shop.progress, shop.stop)?)
 }
 
 /// Names a run: model, settings and data.

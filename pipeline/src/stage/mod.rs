@@ -3,10 +3,12 @@
 //! Each stage leaves `model.onnx` (or `model.<target>.onnx`) with its [card](crate::card), and `report.json`. What is
 //! half done lies in `checkpoint/` beside it, and a stage that is begun again goes on from there.
 
+mod cost;
 mod error;
 mod evaluate;
 mod fit;
 mod package;
+mod parity;
 mod prune;
 mod quantise;
 mod shop;
@@ -15,10 +17,11 @@ mod tests;
 mod tune;
 
 pub use error::StageError;
-pub use evaluate::{Evaluate, evaluate};
+pub use evaluate::{Evaluate, PAGE, evaluate};
 pub use fit::{Architecture, Start, Train, train};
 pub use package::{Package, package};
-pub use prune::{Prune, Pruned, prune};
-pub use quantise::{Quantise, quantise};
+pub use parity::PARITY;
+pub use prune::{Prune, Pruned, Round, prune};
+pub use quantise::{Quantise, artefact, quantise};
 pub use shop::{MODEL, REPORT, Shop};
 pub use tune::Tune;

@@ -13,9 +13,12 @@ use takt_backend::Session;
 
 use super::error::StageError;
 use super::fit::begin_from;
-use super::shop::{MODEL, Shop};
+use super::parity::parities;
+use super::quantise::artefact;
+use super::shop::{MODEL, Ready, Shop};
 use crate::data::Split;
 use crate::evaluate::Report;
+use crate::evaluate::gates::{self, ParityGate};
 use crate::predict::{Runner, open_session};
 use crate::quantise::Target;
 
@@ -41,6 +44,8 @@ pub struct Package {
     pub evaluation: Option<Report>,
     /// Digest of the version it was made from.
     pub parent: Option<String>,
+    /// How near every artefact must be to single precision; see [`PARITY`](super::PARITY).
+    pub parity: ParityGate,
 }
 
 /// Writes the version folder, all of it or nothing.
@@ -48,39 +53,44 @@ pub struct Package {
 /// # Errors
 /// See [`StageError`]; also a gate that said no, or an artefact that does not agree with the model in single precision.
 pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDigest, StageError> {
-    if let Some(refused) =
-        run.evaluation.as_ref().and_then(|report| report.gates.as_ref()).filter(|gates| !gates.passed())
-    {
+    let gates = run.evaluation.as_ref().and_then(|report| report.gates.as_ref());
+    if let Some(refused) = gates.filter(|gates| !gates.passed()) {
         return Err(StageError::Mismatch {
             what: "the evaluation",
-            found: format!("{refused:?}"),
+            found: refused.refusals().join("; "),
             expected: "gates that all say yes; make the model better, or the gates wider".to_owned(),
         });
     }
     let default = run.artefacts.join(MODEL);
     let (_, card, data) = begin_from(&default, data, shop)?;
     let ready = shop.ready(data, &card.preprocess)?;
+    near_single_precision(run, &ready, shop)?;
     let mut session = open_session(&default)?;
     let signature = session.signature().clone();
     let golden = golden(&mut *session, &ready, &card.preprocess.input)?;
     let mut writer = VersionWriter::create(&run.target)?;
     let mut variants = Vec::new();
     for target in Target::ALL {
-        let file = format!("model.{}.onnx", target.name());
+        let file = artefact(target);
         if run.artefacts.join(&file).is_file() {
             writer.add_copy(&file, &run.artefacts.join(&file))?;
             variants.push(Variant {
                 name: target.name().into(),
                 file,
                 precision: Precision::Int8,
+                weight_bits: Some(target.weight_bits()),
                 requires: requires(target),
             });
         }
     }
     writer.add_copy(MODEL, &default)?;
-    let whole =
-        Variant { name: "fp32".into(), file: MODEL.into(), precision: Precision::Fp32, requires: Requires::default() };
-    variants.push(whole);
+    variants.push(Variant {
+        name: "fp32".into(),
+        file: MODEL.into(),
+        precision: Precision::Fp32,
+        weight_bits: None,
+        requires: Requires::default(),
+    });
     writer.add(
         GOLDEN_FILE,
         &golden.to_bytes().map_err(|error| StageError::Mismatch {
@@ -110,6 +120,26 @@ pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDig
     Ok(writer.finish(manifest)?)
 }
 
+/// Refuses artefacts whose outputs are not those of the model in single precision.
+fn near_single_precision(run: &Package, ready: &Ready, shop: &Shop<'_>) -> Result<(), StageError> {
+    let parities = parities(&run.artefacts, ready, held_out(ready), shop)?;
+    let told = gates::check_parity(&run.parity, &parities);
+    if told.passed() {
+        return Ok(());
+    }
+    Err(StageError::Mismatch {
+        what: "the artefacts",
+        found: told.refusals().join("; "),
+        expected: "outputs near those in single precision; calibrate on more images, or leave the target out"
+            .to_owned(),
+    })
+}
+
+/// Images that neither training nor calibration has seen, where there are any.
+fn held_out(ready: &Ready) -> Split {
+    if ready.split(Split::Test).is_ok() { Split::Test } else { Split::Validation }
+}
+
 /// The figures that people ask for first; the whole report stays with the pipeline.
 fn evaluation(report: &Report) -> serde_json::Map<String, serde_json::Value> {
     let mut figures = serde_json::Map::new();
@@ -136,8 +166,8 @@ fn requires(target: Target) -> Requires {
 }
 
 /// Held-out images with the outputs of the model in single precision.
-fn golden(session: &mut dyn Session, ready: &super::shop::Ready, input: &str) -> Result<Golden, StageError> {
-    let samples = ready.split(Split::Test).or_else(|_| ready.split(Split::Validation))?;
+fn golden(session: &mut dyn Session, ready: &Ready, input: &str) -> Result<Golden, StageError> {
+    let samples = ready.split(held_out(ready))?;
     let stride = (samples.len() / GOLDEN).max(1);
     let chosen: Vec<usize> = samples.into_iter().step_by(stride).take(GOLDEN).collect();
     let mut images = Vec::new();

@@ -1,7 +1,7 @@
 //! Pruning in rounds: cut, re-estimate, fine-tune with the model as it was for a teacher.
 
 use std::fs;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ pub fn prune(data: &Path, out: &Path, run: &Prune, shop: &Shop<'_>) -> Result<Pr
     clean::clean(&mut model)?;
     let ready = shop.ready(data, &card.preprocess)?;
     let answers = ask(&run.model, run.distil, &ready, &card, &run.settings, out, shop)?;
-    let before = judged(&model, &ready, run.settings.batch, shop)?;
+    let before = judged(&model, &ready, shop)?;
     let mut done = Pruned { rounds: Vec::new(), ended_early: None };
     for round in 1..=run.rounds.get() {
         let place = out.join(format!("round-{round}"));
@@ -156,8 +156,8 @@ fn one_round(
 }
 
 /// Balanced accuracy on the validation split.
-pub(super) fn judged(model: &Model, ready: &Ready, batch: NonZeroUsize, shop: &Shop<'_>) -> Result<f64, StageError> {
+pub(super) fn judged(model: &Model, ready: &Ready, shop: &Shop<'_>) -> Result<f64, StageError> {
     let runner = crate::predict::Runner::executor(model)?;
-    let predictions = super::evaluate::predictions(&runner, ready, Split::Validation, None, batch, shop)?;
+    let predictions = super::evaluate::predictions(&runner, ready, Split::Validation, None, shop)?;
     Ok(crate::evaluate::Metrics::of(&predictions).balanced_accuracy)
 }

@@ -14,7 +14,7 @@ use crate::data::{Batches, Batching, Tail, Views};
 use crate::quantise::{Draft, Options, Progress, QuantiseReport, Target};
 
 /// Images at a time.
-pub(super) const BATCH: std::num::NonZeroUsize = std::num::NonZeroUsize::new(16).unwrap();
+const BATCH: std::num::NonZeroUsize = std::num::NonZeroUsize::new(16).unwrap();
 
 /// A quantisation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,10 +32,16 @@ pub struct Quantise {
     pub tune: Option<Tune>,
 }
 
+/// The file of a target's artefact.
+#[must_use]
+pub fn artefact(target: Target) -> String {
+    format!("model.{}.onnx", target.name())
+}
+
 /// Quantises for each target and leaves `model.<target>.onnx` in `out`, beside the folded `model.onnx` in single precision.
 ///
 /// # Errors
-/// See [`StageError`]; what training had reached is in `out/tune-<target>`. That a target loses more than it may even when
+/// See [`StageError`]; what training had reached is in `out/checkpoint`. That a target loses more than it may even when
 /// trained is no error: see [`QuantiseReport::accuracy`].
 pub fn quantise(data: &Path, out: &Path, run: &Quantise, shop: &Shop<'_>) -> Result<Vec<QuantiseReport>, StageError> {
     folder(out)?;
@@ -53,7 +59,7 @@ pub fn quantise(data: &Path, out: &Path, run: &Quantise, shop: &Shop<'_>) -> Res
         };
         card.write(&mut quantised.model)?;
         card::set_weight_bits(&mut quantised.model, target.weight_bits());
-        quantised.model.save(out.join(format!("model.{}.onnx", target.name())))?;
+        quantised.model.save(out.join(artefact(target)))?;
         reports.push(quantised.report);
     }
     clean::fold_batch_norm(&mut model)?;

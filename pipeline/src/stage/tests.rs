@@ -46,6 +46,7 @@ fn judged(data: &Path, model: &Path, parent: Option<&Path>) -> crate::evaluate::
     let run = Evaluate {
         model: model.to_owned(),
         parent: parent.map(Path::to_owned),
+        artefacts: None,
         split: Split::Test,
         gates: None,
         decision: None,
@@ -97,13 +98,14 @@ fn from_images_to_a_version_that_serving_can_open() {
         decision: None,
         evaluation: Some(report),
         parent: None,
+        parity: PARITY,
     };
     let digest = package(&data, &run, &shop()).unwrap();
     let version = VersionDir::open(&target).unwrap();
     version.verify().unwrap();
     assert_eq!(version.digest(), digest);
     let names: Vec<&str> = version.variants().iter().map(|variant| variant.name.as_str()).collect();
-    assert_eq!(names, ["cpu-int8-avx2", "tensorrt-int8", "fp32"]);
+    assert_eq!(names, ["tensorrt-int8", "cpu-int8-avx2", "fp32"]);
     assert!(package(&data, &run, &shop()).is_err(), "a version is never written over");
 }
 

@@ -12,7 +12,6 @@ use takt_graph::Model;
 use super::error::StageError;
 use super::fit::{ask, key, run_fit};
 use super::prune::judged;
-use super::quantise::BATCH;
 use super::shop::{Ready, Shop, folder};
 use crate::card::Card;
 use crate::data::Augment;
@@ -111,7 +110,7 @@ impl<'a> Tuner<'a> {
         shop: &'a Shop<'a>,
     ) -> Result<Self, StageError> {
         tune.check()?;
-        let single = judged(model, ready, BATCH, shop)?;
+        let single = judged(model, ready, shop)?;
         Ok(Self { tune, path, card, ready, out, shop, single, answers: None })
     }
 
@@ -133,7 +132,7 @@ impl<'a> Tuner<'a> {
     }
 
     fn judged(&self, quantised: &Quantised) -> Result<f64, StageError> {
-        judged(&quantised.model, self.ready, BATCH, self.shop)
+        judged(&quantised.model, self.ready, self.shop)
     }
 
     fn train(&mut self, draft: &mut Draft, target: Target) -> Result<(), StageError> {
@@ -146,7 +145,7 @@ impl<'a> Tuner<'a> {
         folder(&place)?;
         let mut trainable = draft.trainable()?;
         let key = key(&trainable.model, &settings, None, self.ready)?;
-        let checkpoint = place.join("checkpoint");
+        let checkpoint = self.out.join("checkpoint").join(target.name());
         let answers = self.answers.as_ref();
         run_fit(&mut trainable.model, self.ready, &settings, answers, (&checkpoint, &key), &place, self.shop)?;
         Ok(draft.take(&trainable)?)

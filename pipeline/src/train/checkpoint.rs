@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use takt_graph::Model;
 
 use super::error::TrainError;
-use super::record::EpochRecord;
+use super::log::EpochRecord;
 
 const SCHEMA: u32 = 1;
 const STATE: &str = "state.json";

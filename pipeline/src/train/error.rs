@@ -8,6 +8,7 @@ use takt_graph::{LoadError, SaveError};
 
 use crate::data::DataError;
 use crate::evaluate::EvaluateError;
+use crate::predict::PredictError;
 
 /// A failed training run. What was reached before is in the checkpoint, if there is one.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +35,12 @@ pub enum TrainError {
         /// What the other side has.
         expected: String,
     },
-    /// The teacher cannot be asked.
+    /// The model gives no outputs.
+    #[error(transparent)]
+    Predict(#[from] PredictError),
+    /// The teacher gives no answers.
     #[error("teacher: {0}")]
-    Teacher(Box<crate::stage::StageError>),
+    Teacher(PredictError),
     /// The loss is no number any more.
     #[error(
         "the loss became {loss} in epoch {epoch}, step {step} of {steps}; lower learning_rate (it was {rate:.2e}), raise \

@@ -14,9 +14,9 @@ use takt_ops::{Sgd, SgdOptions};
 
 use super::checkpoint::{Checkpoint, Progressed};
 use super::error::TrainError;
+use super::log::{EpochRecord, Log};
 use super::objective::Objective;
 use super::observe::Observer;
-use super::record::EpochRecord;
 use super::schedule::learning_rate;
 use super::settings::Settings;
 use super::sparsity::{Shrink, Sparsity};
@@ -47,6 +47,8 @@ pub struct Job<'a> {
     pub sparsity: Option<(Sparsity, &'a Groups)>,
     /// Folder of the checkpoint, and what names this run.
     pub checkpoint: Option<(&'a Path, &'a str)>,
+    /// Folder for the figures of the epochs, which must be there.
+    pub log: Option<&'a Path>,
     /// Threads that decode.
     pub threads: NonZeroUsize,
     /// Who watches.
@@ -116,6 +118,7 @@ struct Fit<'a> {
     optimisers: [Sgd; 2],
     objective: Objective,
     shrink: Option<Shrink>,
+    log: Option<Log>,
     begun: Instant,
     done: Progressed,
 }
@@ -168,6 +171,7 @@ impl<'a> Fit<'a> {
             optimisers,
             objective: Objective::new(job.settings, &counts),
             shrink: job.sparsity.map(|(sparsity, groups)| Shrink::new(sparsity, groups)),
+            log: job.log.map(|folder| Log::begin(folder, &done.records)).transpose()?,
             begun: now.checked_sub(before).unwrap_or(now),
             done,
         })
@@ -195,6 +199,9 @@ impl<'a> Fit<'a> {
                 seconds: self.begun.elapsed().as_secs_f64(),
             };
             self.job.observer.epoch(&record);
+            if let Some((log, folder)) = self.log.as_mut().zip(self.job.log) {
+                log.epoch(&record).map_err(TrainError::file(folder))?;
+            }
             self.keep(record)?;
         }
         Ok(if self.gave_up() { Ended::Early } else { Ended::Complete })

@@ -11,9 +11,9 @@
 mod checkpoint;
 mod error;
 mod fit;
+mod log;
 mod objective;
 mod observe;
-mod record;
 mod schedule;
 mod settings;
 mod sparsity;
@@ -23,8 +23,8 @@ mod tests;
 
 pub use error::TrainError;
 pub use fit::{Ended, Fitted, Job, fit};
+pub use log::{EpochRecord, METRICS};
 pub use observe::{Observer, Unobserved};
-pub use record::{EpochRecord, write_records};
 pub use settings::{ClassWeights, Distil, Settings};
 pub use sparsity::Sparsity;
 pub use teacher::{Answers, Teacher};

@@ -1,6 +1,6 @@
 //! Who wants to see a run go on.
 
-use super::record::EpochRecord;
+use super::log::EpochRecord;
 
 /// Told of every step and epoch. Libraries print nothing; the program turns this into a bar.
 pub trait Observer {

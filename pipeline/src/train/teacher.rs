@@ -7,12 +7,13 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use takt_graph::Model;
 
 use super::error::TrainError;
 use super::settings::{Distil, Settings};
-use crate::data::{Images, Views};
+use crate::data::{Batching, Images, Tail, Views};
 use crate::predict::{Runner, run_views};
 use crate::progress::Progress;
 
@@ -52,15 +53,17 @@ impl Teacher<'_> {
         settings: &Settings,
         threads: NonZeroUsize,
         progress: &dyn Progress,
+        stop: &AtomicBool,
     ) -> Result<Answers, TrainError> {
         self.distil.check()?;
         fs::create_dir_all(self.folder).map_err(TrainError::file(self.folder))?;
-        let runner = Runner::executor(self.model)?;
+        let runner = Runner::executor(self.model).map_err(TrainError::Teacher)?;
         progress.begin(self.distil.views * train.len() as u64);
         let mut views = Vec::new();
         for view in 0..self.distil.views {
             let path = self.folder.join(format!("{}-view{view}.f32", self.key));
             let seen = Views::Augmented { augment: settings.augment, seed: settings.seed, view };
+            let batching = Batching { size: settings.batch, tail: Tail::Keep, views: seen, threads };
             let expected = train.len() * runner.classes();
             views.push(match read(&path, expected) {
                 Some(answers) => {
@@ -68,8 +71,8 @@ impl Teacher<'_> {
                     answers
                 }
                 None => {
-                    let answers = run_views(&runner, images, train, seen, settings.batch, threads, progress)
-                        .map_err(|error| TrainError::Teacher(Box::new(error)))?;
+                    let answers =
+                        run_views(&runner, images, train, batching, progress, stop).map_err(TrainError::Teacher)?;
                     write(&path, &answers)?;
                     answers
                 }

@@ -40,6 +40,7 @@ impl Bench {
             teacher: None,
             sparsity: None,
             checkpoint: None,
+            log: None,
             threads: TWO,
             observer: &Unobserved,
             stop: &self.stop,
@@ -157,9 +158,9 @@ fn a_student_learns_from_its_teacher_alone() {
     let folder = tempfile::tempdir().unwrap();
     let distil = Distil { alpha: 1.0, views: 2, ..Distil::default() };
     let teacher = Teacher { model: &master, distil, key: "t", folder: folder.path() };
-    let answers = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent).unwrap();
+    let answers = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent, &bench.stop).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "one file a view");
-    let again = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent).unwrap();
+    let again = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent, &bench.stop).unwrap();
     assert_eq!(answers, again, "read back, not asked again");
 
     let job = Job { teacher: Some(&answers), ..bench.job(&settings) };
@@ -175,7 +176,7 @@ fn the_plain_l2_on_logits_is_one_setting() {
     let master = network(1);
     let distil = Distil { alpha: 0.0, logits_l2: 1.0, views: 1, ..Distil::default() };
     let teacher = Teacher { model: &master, distil, key: "t", folder: folder.path() };
-    let answers = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent).unwrap();
+    let answers = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent, &bench.stop).unwrap();
     let fitted = fit(&mut network(2), &Job { teacher: Some(&answers), ..bench.job(&settings) }).unwrap();
     assert!(fitted.records[0].loss.is_finite());
 }

@@ -77,6 +77,8 @@ pub struct LoadRequest {
     pub batch_sizes: Vec<usize>,
     /// Where engines may be cached; a provider's own `engine_cache_path` goes before it.
     pub cache_dir: Option<PathBuf>,
+    /// Bits of the widest INT8 weights, where known; see [`provider::Cpu::exact_int8`].
+    pub weight_bits: Option<u8>,
 }
 
 /// What really runs the model, visible in the log, the metadata and a metric.

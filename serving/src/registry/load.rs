@@ -185,6 +185,7 @@ impl Loader {
             intra_op_threads: config.intra_op_threads.map_or(0, std::num::NonZeroUsize::get),
             batch_sizes: Vec::new(),
             cache_dir: Some(self.cache_dir.clone()),
+            weight_bits: choice.variant.weight_bits,
         };
         let session = |request: &LoadRequest| {
             backend.load(request).map_err(|error| LoadFailure::at(Stage::Session)(error.to_string()))

@@ -5,17 +5,21 @@ use super::Bound::{AtLeast, AtMost};
 use super::measure::{
     agreement, drop, figure, gap, parity, rate, recall_of, robustness, verdicts, worst_class, worst_slice,
 };
-use super::{Bound, Found, Gates};
+use super::{Bound, Found, Gates, ParityGate};
+use crate::evaluate::parity::Parity;
 use crate::evaluate::report::Report;
 
-/// A gate that is given.
-pub(super) struct Asked<'a> {
+/// A gate that is given, and how it finds its figure.
+pub(super) struct Asked<M> {
     pub(super) gate: String,
     pub(super) limit: f64,
     pub(super) bound: Bound,
     pub(super) kind: Kind,
-    pub(super) measure: Box<dyn Fn(&Report) -> Found + 'a>,
+    pub(super) measure: M,
 }
+
+/// Finds a figure in a report.
+pub(super) type OfReport<'a> = Box<dyn Fn(&Report) -> Found + 'a>;
 
 /// What a limit is, hence which limits make sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +45,13 @@ impl Kind {
 }
 
 /// The gates that are given, in the order of [`Gates`].
-pub(super) fn asked(gates: &Gates) -> Vec<Asked<'_>> {
+pub(super) fn asked(gates: &Gates) -> Vec<Asked<OfReport<'_>>> {
     const NO_IMAGE: &str = "there is no image";
     const NO_PAIR: &str = "there are no figures of model and parent from one run; measure both";
-    let mut all = Vec::new();
+    let mut all: Vec<Asked<OfReport<'_>>> = Vec::new();
     let mut add = |gate: &str, limit: Option<f64>, bound, kind, measure: fn(&Report) -> Found| {
-        let asked = |limit| Asked { gate: gate.to_owned(), limit, bound, kind, measure: Box::new(measure) };
-        all.extend(limit.map(asked));
+        let measure: OfReport<'_> = Box::new(measure);
+        all.extend(limit.map(|limit| Asked { gate: gate.to_owned(), limit, bound, kind, measure }));
     };
     add("min_accuracy", gates.min_accuracy, AtLeast, Share, |report| {
         rate(&report.metrics.accuracy, "right classes", NO_IMAGE)
@@ -95,7 +99,7 @@ pub(super) fn asked(gates: &Gates) -> Vec<Asked<'_>> {
 }
 
 /// Gates on a class, a column, a trial or an artefact by its name.
-fn named<'a>(gates: &'a Gates, all: &mut Vec<Asked<'a>>) {
+fn named<'a>(gates: &'a Gates, all: &mut Vec<Asked<OfReport<'a>>>) {
     let mut add = |gate: String, limit: Option<f64>, bound, kind, measure: Box<dyn Fn(&Report) -> Found + 'a>| {
         all.extend(limit.map(|limit| Asked { gate, limit, bound, kind, measure }));
     };
@@ -123,16 +127,27 @@ fn named<'a>(gates: &'a Gates, all: &mut Vec<Asked<'a>>) {
         add(format!("robustness.{name}.max_drop"), Some(gate.max_drop), AtMost, Loss, measure);
     }
     for (artefact, gate) in &gates.parity {
-        let key = |name: &str| format!("parity.{artefact}.{name}");
-        let top1 =
-            move |report: &Report| rate(&parity(report, artefact)?.top1, "same class as fp32", "there is no image");
-        let cosine =
-            move |report: &Report| figure(Some(parity(report, artefact)?.mean_cosine), "mean cosine with fp32", "");
-        let difference = move |report: &Report| {
-            figure(Some(parity(report, artefact)?.max_difference), "greatest difference from fp32", "")
-        };
-        add(key("min_top1"), gate.min_top1, AtLeast, Share, Box::new(top1));
-        add(key("min_cosine"), gate.min_cosine, AtLeast, Share, Box::new(cosine));
-        add(key("max_difference"), gate.max_difference, AtMost, Amount, Box::new(difference));
+        for Asked { gate, limit, bound, kind, measure } in of_parity(artefact, gate) {
+            add(gate, Some(limit), bound, kind, Box::new(move |report: &Report| measure(parity(report, artefact)?)));
+        }
     }
+}
+
+/// The gates that are given on an artefact's nearness to single precision.
+pub(super) fn of_parity(artefact: &str, gate: &ParityGate) -> Vec<Asked<fn(&Parity) -> Found>> {
+    let mut all: Vec<Asked<fn(&Parity) -> Found>> = Vec::new();
+    let mut add = |name: &str, limit: Option<f64>, bound, kind, measure: fn(&Parity) -> Found| {
+        let gate = format!("parity.{artefact}.{name}");
+        all.extend(limit.map(|limit| Asked { gate, limit, bound, kind, measure }));
+    };
+    add("min_top1", gate.min_top1, AtLeast, Share, |parity| {
+        rate(&parity.top1, "same class as fp32", "there is no image")
+    });
+    add("min_cosine", gate.min_cosine, AtLeast, Share, |parity| {
+        figure(Some(parity.mean_cosine), "mean cosine with fp32", "")
+    });
+    add("max_difference", gate.max_difference, AtMost, Amount, |parity| {
+        figure(Some(parity.max_difference), "greatest difference from fp32", "")
+    });
+    all
 }

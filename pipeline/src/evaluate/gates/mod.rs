@@ -27,7 +27,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use self::asked::{Asked, asked};
+use self::asked::{Asked, asked, of_parity};
+use super::parity::Parity;
 use super::report::Report;
 use crate::data::Corruption;
 
@@ -158,6 +159,13 @@ impl Outcomes {
     pub fn passed(&self) -> bool {
         self.outcomes.iter().all(|outcome| outcome.passed)
     }
+
+    /// What the gates that did not say, each with its key.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<String> {
+        let refused = self.outcomes.iter().filter(|outcome| !outcome.passed);
+        refused.map(|outcome| format!("{}: {}", outcome.gate, outcome.reason)).collect()
+    }
 }
 
 impl Gates {
@@ -214,17 +222,35 @@ struct Measure {
 /// Holds a report against the gates.
 #[must_use]
 pub fn check(gates: &Gates, report: &Report) -> Outcomes {
-    let outcomes = asked(gates).into_iter().map(|Asked { gate, limit, bound, measure, .. }| {
-        let (measured, mut reason) = match measure(report) {
-            Ok(Measure { value, what }) => (Some(value), what),
-            Err(why) => (None, format!("not measured: {why}")),
-        };
-        let passed = measured.is_some_and(|measured| bound.holds(measured, limit));
-        if let Some(measured) = measured.filter(|_| !passed) {
-            let short = (measured - limit).abs();
-            reason.push_str(&format!("; {} by {short:.4}", if bound == Bound::AtLeast { "short" } else { "over" }));
-        }
-        Outcome { gate, measured, limit, bound, passed, reason }
+    let outcomes = asked(gates).into_iter().map(|asked| {
+        let found = (asked.measure)(report);
+        outcome(asked, found)
     });
     Outcomes { outcomes: outcomes.collect() }
+}
+
+/// Holds every artefact against the same gate.
+#[must_use]
+pub fn check_parity(gate: &ParityGate, artefacts: &[Parity]) -> Outcomes {
+    let outcomes = artefacts.iter().flat_map(|parity| {
+        of_parity(&parity.artefact, gate).into_iter().map(move |asked| {
+            let found = (asked.measure)(parity);
+            outcome(asked, found)
+        })
+    });
+    Outcomes { outcomes: outcomes.collect() }
+}
+
+fn outcome<M>(asked: Asked<M>, found: Found) -> Outcome {
+    let Asked { gate, limit, bound, .. } = asked;
+    let (measured, mut reason) = match found {
+        Ok(Measure { value, what }) => (Some(value), what),
+        Err(why) => (None, format!("not measured: {why}")),
+    };
+    let passed = measured.is_some_and(|measured| bound.holds(measured, limit));
+    if let Some(measured) = measured.filter(|_| !passed) {
+        let short = (measured - limit).abs();
+        reason.push_str(&format!("; {} by {short:.4}", if bound == Bound::AtLeast { "short" } else { "over" }));
+    }
+    Outcome { gate, measured, limit, bound, passed, reason }
 }

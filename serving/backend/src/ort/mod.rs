@@ -159,8 +159,14 @@ impl Session for OrtSession {
     }
 }
 
-/// Unless the configuration of the processor says otherwise; see [`Cpu::exact_int8`].
+/// Bits of weights of which two products fit into 16 bits: 2 * 255 * 64 < 2^15.
+const HARMLESS_BITS: u8 = 7;
+
+/// Unless weights are small enough, or the configuration of the processor says otherwise; see [`Cpu::exact_int8`].
 fn exact_int8(request: &LoadRequest) -> bool {
+    if request.weight_bits.is_some_and(|bits| bits <= HARMLESS_BITS) {
+        return false;
+    }
     request.providers.iter().all(|provider| !matches!(provider, Provider::Cpu(Cpu { exact_int8: false, .. })))
 }
 

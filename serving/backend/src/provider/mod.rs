@@ -38,8 +38,9 @@ pub enum Provider {
 pub struct Cpu {
     /// Keep freed memory for the next run, rather than give it back each time: faster, and holds the peak.
     pub arena: bool,
-    /// On x86 processors without VNNI, multiply INT8 so that it cannot overflow, which is slower. Off only for models whose
-    /// weights keep to 7 bits: with weights of full range the fast way overflows, in silence, and gives wrong answers.
+    /// On x86 processors without VNNI, multiply INT8 so that it cannot overflow, which is slower. Without it, weights of full
+    /// range overflow, in silence, and give wrong answers; weights that are known to keep to 7 bits
+    /// ([`LoadRequest::weight_bits`](crate::LoadRequest::weight_bits)) are exact either way and take the fast one.
     pub exact_int8: bool,
 }
 

@@ -26,6 +26,7 @@ fn faults(text: &str) -> String {
         name: "default".to_owned(),
         file: "model.onnx".to_owned(),
         precision: Precision::Fp32,
+        weight_bits: None,
         requires: Requires::default(),
     };
     config(text).agrees_with(None, &[variant], &model()).unwrap_err().to_string()

@@ -106,14 +106,7 @@ fn missing_versions(config: &ModelConfig, numbers: &[u64]) -> Option<ConfigFault
 /// Reads signatures by loading models in `runtime`, on the processor.
 pub fn by_loading(runtime: &dyn Backend) -> impl Fn(&Path) -> Result<Signature, String> + '_ {
     |artefact| {
-        let request = LoadRequest {
-            model: artefact.to_owned(),
-            providers: Vec::new(),
-            strict: false,
-            intra_op_threads: 1,
-            batch_sizes: Vec::new(),
-            cache_dir: None,
-        };
+        let request = LoadRequest { model: artefact.to_owned(), intra_op_threads: 1, ..LoadRequest::default() };
         let session = runtime.load(&request).map_err(|error| error.to_string())?;
         Ok(session.signature().clone())
     }

@@ -46,6 +46,7 @@ fn package(root: &Path, folder: &str, edit: impl FnOnce(&mut Manifest)) {
             name: "default".to_owned(),
             file: "model.onnx".to_owned(),
             precision: Precision::Fp32,
+            weight_bits: None,
             requires: Requires::default(),
         }],
         evaluation: serde_json::Map::default(),

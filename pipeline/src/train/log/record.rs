@@ -1,10 +1,6 @@
-//! What is kept of each epoch, and the file it is written to.
-
-use std::path::Path;
+//! What is kept of each epoch.
 
 use serde::{Deserialize, Serialize};
-
-use super::error::TrainError;
 
 /// Figures of one epoch; one line of JSON in a log of metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,13 +19,4 @@ pub struct EpochRecord {
     pub images_per_second: f64,
     /// Seconds since the run began, those before an interruption included.
     pub seconds: f64,
-}
-
-/// Writes a line of JSON per epoch: a run that was resumed has all its epochs once.
-///
-/// # Errors
-/// The file cannot be written.
-pub fn write_records(path: &Path, records: &[EpochRecord]) -> Result<(), TrainError> {
-    let lines: String = records.iter().map(|record| serde_json::to_string(record).unwrap_or_default() + "\n").collect();
-    crate::file::replace(path, lines.as_bytes()).map_err(TrainError::file(path))
 }

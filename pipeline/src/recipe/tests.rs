@@ -1,0 +1,185 @@
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use takt_artifact::VersionDir;
+
+use super::*;
+use crate::run::{Ended, Happened, Options, Unobserved, run, show};
+use crate::testing::{SIDE, stripes};
+
+const MACHINE: Machine = Machine { threads: NonZeroUsize::new(2).unwrap(), cache_bytes: 1 << 24 };
+
+fn text(gates: &str) -> String {
+    format!(
+        r#"
+        schema = 1
+        name = "stripes"
+
+        [decision]
+        output = "logits"
+        activation = "softmax"
+        good_classes = ["across"]
+
+        [[stage]]
+        name = "teacher"
+        kind = "train"
+        data = "./data"
+        start = {{ architecture = {{ name = "resnet20", width = 0.5, size = {SIDE} }} }}
+        settings = {{ epochs = 4, batch = 8, warmup_epochs = 0.5 }}
+
+        [[stage]]
+        name = "small"
+        kind = "prune"
+        data = "./data"
+        model = "teacher"
+        cut = {{ keep = 0.5, block = 2 }}
+        settings = {{ epochs = 2, batch = 8, warmup_epochs = 0.5 }}
+        distil = {{ views = 2 }}
+
+        [[stage]]
+        name = "int8"
+        kind = "quantize"
+        data = "./data"
+        model = "small"
+        targets = ["cpu-int8-avx2"]
+
+        [[stage]]
+        name = "judge"
+        kind = "evaluate"
+        data = "./data"
+        model = "int8"
+        artefact = "cpu-int8-avx2"
+        parent = "teacher"
+        gates = {{ {gates} }}
+
+        [[stage]]
+        name = "version"
+        kind = "package"
+        data = "./data"
+        artefacts = "int8"
+        evaluation = "judge"
+        "#
+    )
+}
+
+fn recipe(folder: &Path, gates: &str) -> Recipe {
+    Recipe::parse(&folder.join("stripes.toml"), &text(gates)).unwrap()
+}
+
+fn fault(text: &str) -> String {
+    Recipe::parse(Path::new("line.toml"), text).unwrap_err().to_string()
+}
+
+#[test]
+fn from_a_file_to_a_version_and_a_second_run_does_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    stripes(&folder.path().join("data"), 32);
+    let (work, go_on) = (folder.path().join("work"), AtomicBool::new(false));
+    let recipe = recipe(folder.path(), "min_balanced_accuracy = 0.6, parity.cpu-int8-avx2.min_cosine = 0.9");
+    let plan = recipe.plan(MACHINE).unwrap();
+    let summary = run(&plan, &work, &Options::default(), &Unobserved, &go_on).unwrap();
+    assert_eq!(summary.ended, Ended::Done, "{summary}");
+    let versions = recipe.versions(&summary);
+    let version = VersionDir::open(&versions[0]).unwrap();
+    version.verify().unwrap();
+    let manifest = version.manifest().unwrap();
+    assert_eq!(manifest.name, "stripes");
+    assert_eq!(manifest.decision.as_ref().unwrap().good_classes, ["across"]);
+    assert_eq!(manifest.variants[0].weight_bits, Some(7));
+    let teacher = summary.stage("teacher").unwrap().folder.clone().unwrap();
+    assert!(teacher.join("model.onnx").is_file() && !teacher.join("checkpoint").exists());
+
+    let again = run(&recipe.plan(MACHINE).unwrap(), &work, &Options::default(), &Unobserved, &go_on).unwrap();
+    assert!(again.stages.iter().all(|row| row.happened == Happened::Cached), "{again}");
+    assert_eq!(recipe.versions(&again), versions);
+
+    // Another gate judges again, and says no; what comes before is not made again, and nothing is packaged.
+    let strict = self::recipe(folder.path(), "min_speedup = 1000.0");
+    let refused = run(&strict.plan(MACHINE).unwrap(), &work, &Options::default(), &Unobserved, &go_on).unwrap();
+    assert_eq!(refused.exit_code(), 3, "{refused}");
+    assert!(refused.to_string().contains("min_speedup"), "{refused}");
+    assert_eq!(refused.stage("int8").unwrap().happened, Happened::Cached);
+    assert!(strict.versions(&refused).is_empty());
+}
+
+#[test]
+fn a_stop_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    stripes(&folder.path().join("data"), 16);
+    let plan = recipe(folder.path(), "").plan(MACHINE).unwrap();
+    let work = folder.path().join("work");
+    let stopped = run(&plan, &work, &Options::default(), &StopAtOnce, &STOP).unwrap();
+    assert_eq!(stopped.ended, Ended::Stopped, "{stopped}");
+    assert_eq!(stopped.stage("teacher").unwrap().happened, Happened::Stopped);
+    assert!(show(&plan, &work, &Options::default()).unwrap().to_string().contains("goes on"));
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Sets the flag once training takes its first step.
+struct StopAtOnce;
+
+impl crate::run::Observer for StopAtOnce {
+    fn training(&self) -> &dyn crate::train::Observer {
+        self
+    }
+}
+
+impl crate::train::Observer for StopAtOnce {
+    fn step(&self, _: u32, _: usize, _: usize, _: f32) {
+        STOP.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+    fn epoch(&self, _: &crate::train::EpochRecord) {}
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let told = fault(
+        r#"
+        schema = 1
+        name = "line"
+        [[stage]]
+        kind = "train"
+        [[stage]]
+        name = "teacher"
+        kind = "trian"
+        [[stage]]
+        name = "small"
+        kind = "prune"
+        data = "./images"
+        model = "big.onnx"
+        settings = { epoch = 3 }
+        [[stage]]
+        name = "judge"
+        kind = "evaluate"
+        data = "./images"
+        model = "small"
+        split = "all"
+        gates = { min_accuracy = 98 }
+        "#,
+    );
+    for part in [
+        "line.toml",
+        "stage 1 has no name",
+        "stage 'teacher': kind is 'trian'; expected one of generate, train",
+        "stage 'small' (prune): unknown field `epoch`",
+        "split is 'all', expected one of",
+        "min_accuracy is 98",
+    ] {
+        assert!(told.contains(part), "no {part:?} in\n{told}");
+    }
+}
+
+#[test]
+fn a_stage_that_is_not_there_is_named_with_those_that_are() {
+    let recipe = Recipe::parse(Path::new("line.toml"), &text("").replace("model = \"teacher\"", "model = \"teecher\""));
+    let told = recipe.unwrap().plan(MACHINE).unwrap_err().to_string();
+    assert!(told.contains("reads 'teecher'") && told.contains("did you mean 'teacher'?"), "{told}");
+}
+
+#[test]
+fn other_schemas_and_broken_files_are_refused() {
+    assert!(fault("schema = 2\nname = \"line\"").contains("schema is 2, expected 1"));
+    assert!(fault("schema = 1\nname = ").contains("line 2"));
+}

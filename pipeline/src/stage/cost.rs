@@ -1,0 +1,70 @@
+//! What a model file takes to run on the serving runtime: time, memory, bytes on disk.
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use super::error::StageError;
+use crate::data::Batch;
+use crate::evaluate::Cost;
+use crate::predict::Runner;
+
+/// Runs of which the fastest counts, in turn with the parent's.
+const RUNS: usize = 60;
+
+/// A model at hand and its file.
+pub(super) type Opened<'a> = (&'a Runner, &'a Path);
+
+/// Measures a model, and its parent in the same run if that takes the same image. `image` is a batch of one.
+pub(super) fn measure(model: Opened<'_>, parent: Option<Opened<'_>>, image: &Batch) -> Result<Cost, StageError> {
+    let mut cost = Cost {
+        size_bytes: size(model.1),
+        memory_bytes: memory(model.1, image)?,
+        parent_size_bytes: parent.and_then(|(_, file)| size(file)),
+        ..Cost::default()
+    };
+    match parent {
+        None => cost.latency_ms = Some(latencies([model.0], image)?[0]),
+        Some((parent, _)) => {
+            let [own, its] = latencies([model.0, parent], image)?;
+            (cost.latency_ms, cost.parent_latency_ms) = (Some(own), Some(its));
+        }
+    }
+    Ok(cost)
+}
+
+/// Bytes on disk.
+pub(super) fn size(file: &Path) -> Option<u64> {
+    fs::metadata(file).ok().map(|file| file.len())
+}
+
+/// Least time of a run in milliseconds, one thread, the models in turn so that a neighbour on the machine disturbs all
+/// alike.
+fn latencies<const N: usize>(runners: [&Runner; N], image: &Batch) -> Result<[f64; N], StageError> {
+    let mut least = [f64::MAX; N];
+    for _ in 0..RUNS {
+        for (runner, least) in runners.iter().zip(&mut least) {
+            let image = image.clone();
+            let begun = Instant::now();
+            runner.run(image)?;
+            *least = least.min(begun.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    Ok(least)
+}
+
+/// Resident memory that one more session of the model adds when it has run an image; `None` where the system does not
+/// tell. The runtime itself is there already.
+fn memory(file: &Path, image: &Batch) -> Result<Option<u64>, StageError> {
+    let Some(before) = resident() else { return Ok(None) };
+    let runner = Runner::file(file)?;
+    runner.run(image.clone())?;
+    Ok(resident().map(|after| after.saturating_sub(before)))
+}
+
+/// Resident memory of this process in bytes, from Linux.
+fn resident() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}
