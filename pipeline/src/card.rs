@@ -101,8 +101,8 @@ impl Card {
     }
 }
 
-/// Bits of a quantised model's weights, where it says so. With 7, sums of products with bytes never leave 16 bits, so that a
-/// runtime needs no exact kernels.
+/// Bits of a quantised model's weights, where it says so. With 7, sums of two products with bytes never leave 16 bits, so that
+/// a runtime needs no exact kernels.
 #[must_use]
 pub fn weight_bits(model: &Model) -> Option<u8> {
     model.metadata(WEIGHT_BITS)?.parse().ok().filter(|bits| (1..=8).contains(bits))

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
 use takt_graph::Model;
-use takt_graph::onnx::{NodeProto, TensorProto, ValueInfoProto};
-use takt_graph::shape::{Facts, infer};
+use takt_graph::onnx::{NodeProto, TensorProto};
+use takt_graph::shape::infer;
 
-use super::calibrate::{self, Images, Observed};
+use super::calibrate::{self, Images};
 use super::grid::Grid;
 use super::insert::{Form, Names, insert};
 use super::layer::Layer;
-use super::observe::{Calibration, Range};
+use super::observe::Range;
 use super::plan::{Plan, channel_axis};
-use super::report::{Agreement, LayerReport, QuantiseReport, TensorReport};
-use super::walk::{Walk, Walked};
+use super::report::{LayerReport, QuantiseReport, TensorReport};
+use super::search::{Search, outputs};
+use super::walk::Walked;
 use super::weights::Rows;
-use super::{Options, Progress, QuantiseError, Quantised, Rounding, Target, equalise, prepare};
+use super::{Options, Progress, QuantiseError, Quantised, Target, equalise, prepare};
 
 /// A quantisation that is not written yet.
 #[derive(Debug, Clone)]
@@ -110,7 +110,7 @@ impl Draft {
     pub fn take(&mut self, trained: &Trainable) -> Result<(), QuantiseError> {
         let index = trained.model.graph().index();
         let tensor = |name: &str| {
-            let missing = || QuantiseError::NoSuchNode { name: name.to_owned(), hint: String::new() };
+            let missing = || QuantiseError::Lost { name: name.to_owned() };
             index.initializer(name).ok_or_else(missing)
         };
         let floats = |name: &str| tensor(name)?.f32s().map_err(fault(name));
@@ -147,67 +147,6 @@ fn fault(name: &str) -> impl FnOnce(takt_graph::TensorError) -> QuantiseError {
     move |fault| QuantiseError::Tensor { name, fault }
 }
 
-/// What the choice of a calibration looks at.
-struct Search<'a> {
-    model: &'a Model,
-    facts: &'a Facts,
-    plan: &'a Plan,
-    observed: &'a Observed,
-    target: Target,
-    options: &'a Options,
-}
-
-impl Search<'_> {
-    fn grids(&self, calibration: Calibration) -> BTreeMap<String, Grid> {
-        let grid = |range: Range| self.target.activations(range);
-        let histograms = self.observed.histograms.iter();
-        histograms.map(|(group, histogram)| (group.clone(), grid(calibration.choose(histogram, &grid)))).collect()
-    }
-
-    /// Grids by value, and what came of them.
-    fn walk(
-        &self,
-        groups: &BTreeMap<String, Grid>,
-        images: &[Tensor],
-        options: &Options,
-        progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<(BTreeMap<String, Grid>, Walked), QuantiseError> {
-        let grid = |(value, group): (&String, &String)| Some((value.clone(), *groups.get(group)?));
-        let grids = self.plan.grids.iter().filter_map(grid).collect();
-        let walk =
-            Walk { model: self.model, facts: self.facts, plan: self.plan, grids: &grids, target: self.target, options };
-        let walked = walk.run(images, progress)?;
-        Ok((grids, walked))
-    }
-
-    /// The calibration whose outputs are nearest, with weights rounded to the nearest: reconstruction takes too long to be
-    /// tried with each, and helps all alike.
-    fn best(&self) -> Result<Calibration, QuantiseError> {
-        /// Of which the outputs' error is known well enough: ranges differ by decibels.
-        const IMAGES: usize = 32;
-        let options = Options { rounding: Rounding::Nearest, ..self.options.clone() };
-        let mut images = 0;
-        let mut enough = |batch: &Tensor| {
-            let before = images;
-            images += batch.dims().first().copied().unwrap_or(0);
-            before < IMAGES
-        };
-        let images: Vec<Tensor> = self.observed.kept.iter().take_while(|batch| enough(batch)).cloned().collect();
-        let mut best = (f64::NEG_INFINITY, Calibration::MinMax);
-        for calibration in Calibration::TRIED {
-            let (_, walked) = self.walk(&self.grids(calibration), &images, &options, &mut |_| ())?;
-            let worst = outputs(self.model, &walked)
-                .iter()
-                .map(|(_, agreement)| agreement.sqnr_db())
-                .fold(f64::INFINITY, f64::min);
-            if worst > best.0 {
-                best = (worst, calibration);
-            }
-        }
-        Ok(best.1)
-    }
-}
-
 fn tensors(grids: &BTreeMap<String, Grid>, walked: &Walked, seen: &dyn Fn(&str) -> Option<Range>) -> Vec<TensorReport> {
     let report = |(name, &grid): (&String, &Grid)| TensorReport {
         name: name.clone(),
@@ -221,11 +160,6 @@ fn tensors(grids: &BTreeMap<String, Grid>, walked: &Walked, seen: &dyn Fn(&str) 
 fn layer_report(model: &Model, place: usize, layer: &Layer) -> LayerReport {
     let node = model.graph().node.get(place).map(NodeProto::label).unwrap_or_default();
     LayerReport { node, weights: layer.quantised.integers.len(), moved: layer.moved, agreement: layer.agreement }
-}
-
-fn outputs(model: &Model, walked: &Walked) -> Vec<(String, Agreement)> {
-    let names = model.graph().output.iter().map(ValueInfoProto::name);
-    names.filter_map(|name| Some((name.to_owned(), *walked.agreement.get(name)?))).collect()
 }
 
 /// Bytes of all initialisers.

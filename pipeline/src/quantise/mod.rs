@@ -31,6 +31,7 @@ mod plan;
 mod prepare;
 mod reconstruct;
 mod report;
+mod search;
 mod target;
 mod walk;
 mod weights;

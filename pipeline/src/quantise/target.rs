@@ -22,8 +22,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// All there are, those that ask most of a machine first: a version's variants stand in this order, and the first that fits is
-    /// served.
+    /// All there are, those that ask most of a machine first: a version's variants stand in this order, and the first that
+    /// fits is served.
     pub const ALL: [Self; 3] = [Self::TensorrtInt8, Self::CpuInt8, Self::CpuInt8Avx2];
 
     /// Name of the variant in a packaged version.

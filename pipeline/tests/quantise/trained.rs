@@ -12,8 +12,8 @@ use takt_pipeline::quantise::{Calibration, Draft, Fusion, Options, Rounding, Tar
 use crate::parity::optimised;
 use crate::support::{Noise, cosine, images, onnxruntime, run, tract};
 
-/// Two depthwise blocks behind a stem. Channels differ by up to a hundred times between a depthwise convolution and the pointwise one
-/// that evens them out: one grid for all of them drowns the small ones. Clip keeps equalisation from helping.
+/// Two depthwise blocks behind a stem. Channels differ by up to a hundred times between a depthwise convolution and the
+/// pointwise one that evens them out: one grid for all of them drowns the small ones. Clip keeps equalisation from helping.
 fn depthwise() -> Model {
     const CHANNELS: usize = 16;
     let mut noise = Noise(5);

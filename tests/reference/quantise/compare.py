@@ -158,15 +158,16 @@ def main():
             fused[entry] = sum(node.op_type == "QLinearConv" for node in nodes)
             found[entry] = logits(runs[entry], images)
         best = latencies(runs, name, images[:1], args.rounds)
-        print("| quantiser | cosine | SQNR dB | same top-1 | accuracy | QLinearConv | time | kB |\n|---|---|---|---|---|---|---|---|")
+        print("| quantiser | cosine | SQNR dB | same top-1 | accuracy | QLinearConv | time | kB |")
+        print("|---|---|---|---|---|---|---|---|")
         exact = found["fp32"]
         for entry, out in found.items():
             cosine = float((exact * out).sum() / np.sqrt((exact**2).sum() * (out**2).sum()))
             sqnr = 10 * np.log10((exact**2).sum() / max(((exact - out) ** 2).sum(), 1e-30))
             same, right = (np.mean(out.argmax(1) == other) * 100 for other in (exact.argmax(1), labels))
             size, share = os.path.getsize(entries[entry]) / 1e3, best[entry] / best["fp32"]
-            row = f"| {entry} | {cosine:.5f} | {sqnr:.1f} | {same:.2f} % | {right:.2f} % | {fused[entry]} | {share:.3f} | {size:.0f} |"
-            print(row, flush=True)
+            quality = f"{cosine:.5f} | {sqnr:.1f} | {same:.2f} % | {right:.2f} %"
+            print(f"| {entry} | {quality} | {fused[entry]} | {share:.3f} | {size:.0f} |")
 
 
 if __name__ == "__main__":
