@@ -31,7 +31,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     };
     let shape = shape.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>()?;
     let &[channels, height, width] = shape.as_slice() else { return Err("expected CHANNELS,HEIGHT,WIDTH".into()) };
-    let mut options = serde_json::to_value(Options::new(target.parse()?))?;
+    let mut options = serde_json::to_value(Options::default())?;
     for option in rest {
         let (name, value) = option.split_once('=').ok_or_else(|| format!("found '{option}', expected OPTION=VALUE"))?;
         options[name] = serde_json::from_str(value).or_else(|_| serde_json::to_value(value))?;
@@ -44,7 +44,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         .chunks(each * BATCH)
         .map(|part| Ok(Batch { shape: [part.len() / each, channels, height, width], data: part.to_vec() }));
     let start = Instant::now();
-    let quantised = quantise(&Model::load(model)?, &mut batches.into_iter(), &options, &mut |_| ())?;
+    let quantised = quantise(&Model::load(model)?, target.parse()?, &mut batches.into_iter(), &options, &mut |_| ())?;
     println!("{}\n{:.1} s", quantised.report, start.elapsed().as_secs_f64());
     quantised.model.save(out)?;
     Ok(())

@@ -9,6 +9,7 @@ use takt_graph::Model;
 const PREPROCESS: &str = "takt.preprocess";
 const LABELS: &str = "takt.labels";
 const DECISION: &str = "takt.decision";
+const WEIGHT_BITS: &str = "takt.weight_bits";
 
 /// Mean and deviation of ImageNet's pixels per channel, with which torchvision's models were trained.
 const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
@@ -100,6 +101,18 @@ impl Card {
     }
 }
 
+/// Bits of a quantised model's weights, where it says so. With 7, sums of two products with bytes never leave 16 bits, so that
+/// a runtime needs no exact kernels.
+#[must_use]
+pub fn weight_bits(model: &Model) -> Option<u8> {
+    model.metadata(WEIGHT_BITS)?.parse().ok().filter(|bits| (1..=8).contains(bits))
+}
+
+/// Writes down how many bits a quantised model's weights have.
+pub fn set_weight_bits(model: &mut Model, bits: u8) {
+    model.set_metadata(WEIGHT_BITS, &bits.to_string());
+}
+
 fn entry<T: DeserializeOwned>(model: &Model, key: &'static str) -> Result<Option<T>, CardError> {
     let Some(text) = model.metadata(key) else { return Ok(None) };
     serde_json::from_str(text).map(Some).map_err(|error| CardError::Entry { key, reason: error.to_string() })
@@ -127,6 +140,18 @@ mod tests {
         model.save(folder.path().join("m.onnx")).unwrap();
         let read = Model::load(folder.path().join("m.onnx")).unwrap();
         assert_eq!(Card::read(&read), Ok(Some(card)));
+    }
+
+    #[test]
+    fn weight_bits_are_read_where_they_make_sense() {
+        let mut model = network(1);
+        assert_eq!(weight_bits(&model), None);
+        set_weight_bits(&mut model, 7);
+        assert_eq!(weight_bits(&model), Some(7));
+        for spoilt in ["", "seven", "0", "32", "-7"] {
+            model.set_metadata("takt.weight_bits", spoilt);
+            assert_eq!(weight_bits(&model), None, "{spoilt}");
+        }
     }
 
     #[test]

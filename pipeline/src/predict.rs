@@ -12,6 +12,7 @@ use takt_backend::{Backend, InputView, LoadError, LoadRequest, RunError, Session
 use takt_graph::Model;
 use takt_graph::execute::{ExecuteError, Executor, Mode, Options};
 
+use crate::card;
 use crate::data::{Batch, Batches, Batching, DataError, Images, Tail, Views};
 use crate::progress::Progress;
 
@@ -119,7 +120,9 @@ impl Runner {
 /// Opens a model file on ONNX Runtime where it is built in and found, else on tract. One thread: figures of a model, not of
 /// a machine's cores.
 pub(crate) fn open_session(path: &Path) -> Result<Box<dyn Session>, PredictError> {
-    let request = LoadRequest { model: path.to_owned(), ..LoadRequest::default() };
+    // What cannot be read is told by who loads it.
+    let weight_bits = Model::load(path).ok().and_then(|model| card::weight_bits(&model));
+    let request = LoadRequest { model: path.to_owned(), weight_bits, ..LoadRequest::default() };
     match onnxruntime()? {
         Some(backend) => Ok(backend.load(&request)?),
         None => Ok(takt_backend::tract::TractBackend::new().load(&request)?),

@@ -132,6 +132,12 @@ impl<'a> Index<'a> {
         self.producers.get(value).copied()
     }
 
+    /// The node at a place.
+    #[must_use]
+    pub fn node(&self, place: usize) -> Option<&'a NodeProto> {
+        self.graph.node.get(place)
+    }
+
     /// The node that makes `value`.
     #[must_use]
     pub fn producing_node(&self, value: &str) -> Option<&'a NodeProto> {

@@ -93,13 +93,13 @@ fn pair(a: &Tensor, b: &Tensor, op: &'static str) -> Result<(Flat, Flat)> {
 }
 
 /// Elements in whatever order they lie.
-enum Flat {
+pub(crate) enum Flat {
     Contiguous(Tensor),
     Batch(Batch),
 }
 
 impl Flat {
-    fn of(tensor: &Tensor, op: &'static str, what: &'static str) -> Result<Self> {
+    pub fn of(tensor: &Tensor, op: &'static str, what: &'static str) -> Result<Self> {
         check(tensor, op, what)?;
         if tensor.is_contiguous() {
             return Ok(Self::Contiguous(tensor.detach()));
@@ -128,21 +128,21 @@ impl Flat {
     }
 
     /// A gradient of this shape, in the same order.
-    fn alike(&self, gradient: &Tensor, op: &'static str) -> Result<Self> {
+    pub fn alike(&self, gradient: &Tensor, op: &'static str) -> Result<Self> {
         match self {
             Self::Contiguous(_) => Ok(Self::Contiguous(gradient.contiguous()?)),
             Self::Batch(_) => Ok(Self::Batch(Batch::of(&whole(gradient)?, op, "the gradient")?)),
         }
     }
 
-    fn read(&self) -> Result<Data<'_>> {
+    pub fn read(&self) -> Result<Data<'_>> {
         match self {
             Self::Contiguous(tensor) => Data::of(tensor),
             Self::Batch(batch) => batch.read(),
         }
     }
 
-    fn form(&self) -> Form {
+    pub fn form(&self) -> Form {
         match self {
             Self::Contiguous(tensor) => Form::Contiguous(tensor.shape().clone()),
             Self::Batch(batch) => Form::Batch(batch.dims),
@@ -150,7 +150,7 @@ impl Flat {
     }
 
     /// A tensor of this shape and order.
-    fn tensor(&self, data: Vec<f32>) -> Result<Tensor> {
+    pub fn tensor(&self, data: Vec<f32>) -> Result<Tensor> {
         match self {
             Self::Contiguous(tensor) => Tensor::from_vec(data, tensor.shape(), &Device::Cpu),
             Self::Batch(batch) => batch_tensor(data, batch.dims),

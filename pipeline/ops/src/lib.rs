@@ -8,12 +8,14 @@
 //! Results do not depend on the number of threads.
 
 mod batch;
+mod clip;
 mod conv;
 mod elementwise;
 mod linear;
 mod norm;
 mod parallel;
 mod pool;
+mod quantise;
 mod scratch;
 mod sgd;
 mod simd;
@@ -25,5 +27,6 @@ pub use linear::{cross_entropy, linear};
 pub use norm::{BatchStats, batch_norm_eval, batch_norm_train};
 pub use parallel::in_pool;
 pub use pool::{PoolParams, avg_pool2d, global_avg_pool, max_pool2d};
+pub use quantise::{Levels, fake_quantize};
 pub use sgd::{Sgd, SgdOptions};
 pub use tape::backward;

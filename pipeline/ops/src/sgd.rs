@@ -1,5 +1,6 @@
 //! Stochastic gradient descent with momentum, in place.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
@@ -8,6 +9,7 @@ use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Result, Tensor, Var, b
 use rayon::prelude::*;
 
 use crate::batch::{Data, check};
+use crate::clip::clip;
 use crate::parallel::PIECE;
 use crate::simd::{update, update2};
 
@@ -22,13 +24,16 @@ pub struct SgdOptions {
     pub nesterov: bool,
     /// Pull towards zero.
     pub weight_decay: f64,
+    /// How much longer than its weights a gradient may be, per output channel of matrices and convolutions and per element of
+    /// everything else (adaptive gradient clipping, Brock et al. 2021).
+    pub clip: Option<f64>,
     /// Apply the decay to the weights, not to the gradients (Loshchilov and Hutter 2019).
     pub decoupled: bool,
 }
 
 impl Default for SgdOptions {
     fn default() -> Self {
-        Self { learning_rate: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0, decoupled: false }
+        Self { learning_rate: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.0, clip: None, decoupled: false }
     }
 }
 
@@ -72,9 +77,9 @@ impl Sgd {
     /// # Errors
     /// If an option is negative or not finite, or Nesterov has no momentum.
     pub fn set_options(&mut self, options: SgdOptions) -> Result<()> {
-        let SgdOptions { learning_rate, momentum, weight_decay, nesterov, .. } = options;
+        let SgdOptions { learning_rate, momentum, weight_decay, nesterov, clip, .. } = options;
         let named = [("learning rate", learning_rate), ("momentum", momentum), ("weight decay", weight_decay)];
-        for (name, value) in named {
+        for (name, value) in named.into_iter().chain(clip.map(|clip| ("clipping", clip))) {
             if !(value >= 0.0 && value.is_finite()) {
                 bail!("sgd: the {name} is {value}, expected zero or a positive number")
             }
@@ -100,6 +105,11 @@ impl Sgd {
             }
             let gradient = gradient.contiguous()?;
             let gradient = Data::of(&gradient)?;
+            let mut gradient = Cow::Borrowed(&*gradient);
+            if let Some(most) = self.options.clip {
+                let row = if var.rank() < 2 { 1 } else { var.elem_count() / var.dims()[0].max(1) };
+                clip(&Data::of(var)?, gradient.to_mut(), row, most as f32);
+            }
             var.inplace_op1(&Step { options: self.options, gradient: &gradient, momentum: Mutex::new(momentum) })?;
             moved = true;
         }

@@ -76,6 +76,12 @@ pub enum QuantiseError {
         /// What is wrong with it.
         fault: TensorError,
     },
+    /// A model that was trained has lost what it was to train.
+    #[error("found no initialiser '{name}' in the model that was trained; train it in place, and clean nothing up")]
+    Lost {
+        /// The initialiser.
+        name: String,
+    },
     /// The model cannot be prepared.
     #[error(transparent)]
     Prepare(#[from] PassError),

@@ -7,10 +7,36 @@ use takt_graph::Model;
 use takt_graph::graph::Fresh;
 use takt_graph::onnx::{GraphProto, NodeProto, TensorProto};
 
+use super::QuantiseError;
 use super::grid::Grid;
 use super::layer::Layer;
 use super::plan::{Plan, channel_axis};
-use super::{QuantiseError, Target};
+
+/// What stands in the graph for weights and biases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Integers and DequantizeLinear, for a runtime.
+    Integers,
+    /// Single precision that goes onto the grid as the net runs, so that a gradient can move it.
+    Trainable,
+}
+
+/// Names of initialisers that came in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    /// Scales of activations, by group.
+    pub steps: BTreeMap<String, String>,
+    /// By place of the node.
+    pub layers: BTreeMap<usize, LayerNames>,
+}
+
+/// Names of a layer's initialisers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LayerNames {
+    pub weight: String,
+    pub scale: String,
+    pub bias: Option<String>,
+}
 
 /// Puts `grids` (by group) and `layers` (by place) into the model.
 pub(super) fn insert(
@@ -18,13 +44,14 @@ pub(super) fn insert(
     plan: &Plan,
     grids: &BTreeMap<String, Grid>,
     layers: &BTreeMap<usize, Layer>,
-    target: Target,
-) -> Result<(), QuantiseError> {
-    let mut writer = Writer { fresh: Fresh::of(model.graph()), target, nodes: Vec::new(), tensors: Vec::new() };
+    form: Form,
+) -> Result<Names, QuantiseError> {
+    let mut writer = Writer { fresh: Fresh::of(model.graph()), form, nodes: Vec::new(), tensors: Vec::new() };
+    let mut names = Names::default();
     let graph = model.graph_mut();
     for (&place, layer) in layers {
         if let Some(node) = graph.node.get_mut(place) {
-            writer.layer(node, layer);
+            names.layers.insert(place, writer.layer(node, layer));
         }
     }
     let mut groups = BTreeMap::new();
@@ -34,8 +61,8 @@ pub(super) fn insert(
         let parameters = groups.entry(group).or_insert_with(|| writer.parameters(group, grid));
         ends.insert(value.clone(), writer.pair(value, parameters));
     }
-    let names = graph.node.iter_mut().flat_map(|node| &mut node.input);
-    for name in names {
+    names.steps = groups.into_iter().map(|(group, parameters)| (group.clone(), parameters.scale)).collect();
+    for name in graph.node.iter_mut().flat_map(|node| &mut node.input) {
         if let Some(end) = ends.get(name) {
             name.clone_from(end);
         }
@@ -44,12 +71,12 @@ pub(super) fn insert(
     graph.initializer.append(&mut writer.tensors);
     drop_unused(graph);
     model.check()?;
-    Ok(())
+    Ok(names)
 }
 
 struct Writer {
     fresh: Fresh,
-    target: Target,
+    form: Form,
     nodes: Vec<NodeProto>,
     tensors: Vec<TensorProto>,
 }
@@ -94,26 +121,58 @@ impl Writer {
         real
     }
 
-    /// Gives a node quantised weights and its new bias.
-    fn layer(&mut self, node: &mut NodeProto, layer: &Layer) {
-        let axis = channel_axis(node);
+    /// Gives a node weights on their grid and its new bias.
+    fn layer(&mut self, node: &mut NodeProto, layer: &Layer) -> LayerNames {
         let channels = layer.rows.channels();
-        let weight = self.tensor(&format!("{}.quantised", layer.weight), |name| {
-            layer.rows.integers(name, &layer.quantised.integers)
-        });
+        let axis = channel_axis(node);
         let scale = self.tensor(&format!("{}.scale", layer.weight), |name| {
             TensorProto::from_f32(name, &[channels], &layer.quantised.scales)
         });
         let zero = self.tensor(&format!("{}.zero_point", layer.weight), |name| {
             TensorProto::from_i8(name, &[channels], &vec![0; channels])
         });
-        let weight = self.dequantise(&layer.weight, [&weight, &scale, &zero], axis);
+        let (weight, integers) = match self.form {
+            Form::Integers => {
+                let weight = self.tensor(&format!("{}.quantised", layer.weight), |name| {
+                    layer.rows.integers(name, &layer.quantised.integers)
+                });
+                (weight.clone(), weight)
+            }
+            Form::Trainable => self.rounded(layer, [&scale, &zero], axis),
+        };
+        let real = self.dequantise(&layer.weight, [&integers, &scale, &zero], axis);
         if let Some(input) = node.input.get_mut(1) {
-            *input = weight;
+            *input = real;
         }
-        let Some(bias) = &layer.bias else { return };
+        let bias = layer.bias.as_ref().map(|bias| self.bias(node, layer, bias));
+        LayerNames { weight, scale, bias }
+    }
+
+    /// Weights in single precision and the integers that they become: names of both.
+    fn rounded(&mut self, layer: &Layer, [scale, zero]: [&str; 2], axis: usize) -> (String, String) {
+        let base = &layer.weight;
+        let weight = self.tensor(&format!("{base}.trainable"), |name| layer.rows.tensor(name, &layer.trainable()));
+        let whole = self.fresh.name(&format!("{base}.quantised"));
+        let name = self.fresh.name(&format!("{base}.quantise"));
+        let axis = i64::try_from(axis).unwrap_or(0);
+        let quantise = NodeProto::new("QuantizeLinear", &name, &[&weight, scale, zero], &[&whole]);
+        self.nodes.push(quantise.with_int("axis", axis));
+        let bound = i8::try_from(layer.target.weight_bound()).unwrap_or(i8::MAX);
+        let ends = [("low", -bound), ("high", bound)].map(|(end, bound)| {
+            self.tensor(&format!("{base}.{end}"), |name| TensorProto::from_i8(name, &[], &[bound]))
+        });
+        let clipped = self.fresh.name(&format!("{base}.clipped"));
+        let name = self.fresh.name(&format!("{base}.clip"));
+        self.nodes.push(NodeProto::new("Clip", &name, &[&whole, &ends[0], &ends[1]], &[&clipped]));
+        (weight, clipped)
+    }
+
+    /// Returns the name of the bias's initialiser.
+    fn bias(&mut self, node: &mut NodeProto, layer: &Layer, bias: &[f32]) -> String {
+        let channels = bias.len();
         let base = node.input_name(2).map_or_else(|| format!("{}.bias", layer.weight), str::to_owned);
-        let bias = match layer.integer_bias().filter(|_| self.target.integer_bias()) {
+        let as_integers = self.form == Form::Integers && layer.target.integer_bias();
+        let (stored, input) = match layer.integer_bias().filter(|_| as_integers) {
             Some(integers) => {
                 let values = self
                     .tensor(&format!("{base}.quantised"), |name| TensorProto::from_i32(name, &[channels], &integers));
@@ -123,14 +182,19 @@ impl Writer {
                 let zero = self.tensor(&format!("{base}.zero_point"), |name| {
                     TensorProto::from_i32(name, &[channels], &vec![0; channels])
                 });
-                self.dequantise(&base, [&values, &scale, &zero], 0)
+                let real = self.dequantise(&base, [&values, &scale, &zero], 0);
+                (values, real)
             }
-            None => self.tensor(&base, |name| TensorProto::from_f32(name, &[channels], bias)),
+            None => {
+                let real = self.tensor(&base, |name| TensorProto::from_f32(name, &[channels], bias));
+                (real.clone(), real)
+            }
         };
         node.input.resize(3, String::new());
-        if let Some(input) = node.input.get_mut(2) {
-            *input = bias;
+        if let Some(slot) = node.input.get_mut(2) {
+            *slot = input;
         }
+        stored
     }
 
     fn dequantise(&mut self, base: &str, inputs: [&str; 3], axis: usize) -> String {

@@ -10,11 +10,12 @@ use super::plan::channel_axis;
 use super::reconstruct::{self, WIDEST};
 use super::report::Agreement;
 use super::weights::{Quantised, Rows, nearest, scales};
-use super::{Options, QuantiseError, Rounding};
+use super::{Options, QuantiseError, Rounding, Target};
 
 /// A layer, quantised.
 #[derive(Debug, Clone)]
 pub(super) struct Layer {
+    pub target: Target,
     pub weight: String,
     pub rows: Rows,
     pub quantised: Quantised,
@@ -43,7 +44,7 @@ impl Layer {
         input_scale: f32,
         inputs: &[Tensor],
         exact: &[Tensor],
-        options: &Options,
+        (target, options): (Target, &Options),
     ) -> Result<Self, QuantiseError> {
         let name = node.input_name(1).unwrap_or_default().to_owned();
         let fault = |name: &str| {
@@ -61,12 +62,8 @@ impl Layer {
             }
             None => None,
         };
-        let bound = options.target.weight_bound();
-        let least = |channel: usize| {
-            let bias = bias.as_ref().and_then(|bias| bias.get(channel)).copied().unwrap_or(0.0);
-            if options.target.integer_bias() { bias.abs() / (input_scale * MOST_BIAS * ROOM) } else { 0.0 }
-        };
-        let scales = scales(&rows, options.weights, bound, &least);
+        let bound = target.weight_bound();
+        let scales = scales(&rows, options.weights, bound, &least_scale(target, bias.as_deref(), input_scale));
         let plain = nearest(&rows, &scales, bound);
         let mut integers = plain.clone();
         if let Rounding::Reconstructed = options.rounding
@@ -78,7 +75,34 @@ impl Layer {
         }
         let moved = plain.iter().zip(&integers).filter(|(plain, moved)| plain != moved).count();
         let quantised = Quantised { integers, scales };
-        Ok(Self { weight: name, rows, quantised, bias, input_scale, moved, agreement: Agreement::default() })
+        Ok(Self { target, weight: name, rows, quantised, bias, input_scale, moved, agreement: Agreement::default() })
+    }
+
+    /// Weights from which training goes on: the original ones, as far as they round to the integers chosen.
+    pub fn trainable(&self) -> Vec<f32> {
+        /// Of a step: short of half of it, where the next integer begins.
+        const NEAR: f32 = 0.49;
+        #[expect(clippy::cast_precision_loss, reason = "a byte")]
+        let bound = self.target.weight_bound() as f32;
+        let rows = self.rows.values.chunks(self.rows.width.max(1));
+        let rows = rows.zip(self.quantised.integers.chunks(self.rows.width.max(1))).zip(&self.quantised.scales);
+        rows.flat_map(|((row, integers), &scale)| {
+            row.iter().zip(integers).map(move |(weight, &integer)| {
+                let integer = f32::from(integer);
+                (weight / scale).clamp((integer - NEAR).max(-bound), (integer + NEAR).min(bound)) * scale
+            })
+        })
+        .collect()
+    }
+
+    /// The layer with other weights, scales and bias, on a grid of other steps at its input.
+    pub fn trained(&self, rows: Rows, scales: &[f32], bias: Option<Vec<f32>>, input_scale: f32) -> Self {
+        let scales: Vec<f32> = {
+            let least = least_scale(self.target, bias.as_deref(), input_scale);
+            scales.iter().enumerate().map(|(channel, scale)| scale.max(least(channel))).collect()
+        };
+        let integers = nearest(&rows, &scales, self.target.weight_bound());
+        Self { rows, quantised: Quantised { integers, scales }, bias, input_scale, ..self.clone() }
     }
 
     /// The quantised weights in single precision, under the name of the original ones.
@@ -106,7 +130,7 @@ impl Layer {
             let corrected = corrected.map(|(&bias, (wanted, found))| bias + (wanted - found) as f32).collect();
             self.bias = Some(corrected);
         }
-        if options.target.integer_bias()
+        if self.target.integer_bias()
             && let Some(integers) = self.integer_bias()
         {
             let scales = self.bias_scales();
@@ -128,6 +152,14 @@ impl Layer {
         #[expect(clippy::cast_possible_truncation, reason = "clamped far below the ends of 32 bits")]
         let integer = |(bias, scale): (&f32, f32)| (bias / scale).round_ties_even().clamp(-MOST_BIAS, MOST_BIAS) as i32;
         self.bias.as_ref().map(|bias| bias.iter().zip(self.bias_scales()).map(integer).collect())
+    }
+}
+
+/// The smallest scale that a channel's weights may have, so that its bias fits.
+fn least_scale(target: Target, bias: Option<&[f32]>, input_scale: f32) -> impl Fn(usize) -> f32 {
+    move |channel| {
+        let bias = bias.and_then(|bias| bias.get(channel)).copied().unwrap_or(0.0);
+        if target.integer_bias() { bias.abs() / (input_scale * MOST_BIAS * ROOM) } else { 0.0 }
     }
 }
 

@@ -8,7 +8,7 @@ use takt_graph::onnx::NodeProto;
 
 use super::Target;
 use super::grid::Grid;
-use super::observe::Range;
+use super::observe::{Calibration, Range};
 
 /// How near the quantised net's values are to those in single precision, over the calibration images walked through.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -83,11 +83,32 @@ pub struct Fusion {
     pub quantised: usize,
 }
 
+/// Balanced accuracy, as shares.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// In single precision.
+    pub single: f64,
+    /// After quantisation alone.
+    pub quantised: f64,
+    /// After quantisation-aware training, where there was any.
+    pub tuned: Option<f64>,
+}
+
+impl Accuracy {
+    /// Points lost by what is written: the trained model if it is better.
+    #[must_use]
+    pub fn drop(&self) -> f64 {
+        100.0 * (self.single - self.tuned.map_or(self.quantised, |tuned| tuned.max(self.quantised)))
+    }
+}
+
 /// What quantisation did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QuantiseReport {
     /// For whom.
     pub target: Target,
+    /// How ranges of activations were chosen.
+    pub calibration: Calibration,
     /// Calibration images.
     pub images: usize,
     /// Bytes of weights and constants before.
@@ -104,6 +125,8 @@ pub struct QuantiseReport {
     pub float: Vec<String>,
     /// The graph's outputs, by name.
     pub outputs: Vec<(String, Agreement)>,
+    /// Balanced accuracy on validation images, where it was asked for.
+    pub accuracy: Option<Accuracy>,
     /// What a runtime made of it, once one has loaded it.
     pub fusion: Option<Fusion>,
 }
@@ -123,7 +146,7 @@ impl fmt::Display for QuantiseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |part: usize, whole: usize| 100.0 * part as f64 / whole.max(1) as f64;
         let width = self.layers.iter().map(|layer| layer.node.chars().count()).max().unwrap_or(0).clamp(5, 60);
-        writeln!(f, "{} from {} images", self.target, self.images)?;
+        writeln!(f, "{} from {} images, ranges by {:?}", self.target, self.images, self.calibration)?;
         writeln!(f, "{:width$}  {:>9}  {:>7}  {:>8}  {:>7}", "layer", "weights", "moved", "cosine", "SQNR dB")?;
         for LayerReport { node, weights, moved, agreement } in &self.layers {
             let moved = percent(*moved, *weights);

@@ -17,7 +17,7 @@ use super::grid::Grid;
 use super::layer::{self, Layer};
 use super::plan::Plan;
 use super::report::Agreement;
-use super::{Options, Progress, QuantiseError};
+use super::{Options, Progress, QuantiseError, Target};
 
 /// What a walk found.
 #[derive(Debug, Default)]
@@ -38,6 +38,7 @@ pub(super) struct Walk<'a> {
     pub plan: &'a Plan,
     /// By value.
     pub grids: &'a BTreeMap<String, Grid>,
+    pub target: Target,
     pub options: &'a Options,
 }
 
@@ -126,7 +127,7 @@ impl Walk<'_> {
         let input = node.input_name(0).unwrap_or_default();
         let inputs = lanes.rounded.get(input).map(Vec::as_slice).unwrap_or_default();
         let input_scale = self.grids.get(input).map_or(1.0, |grid| grid.scale);
-        let mut layer = Layer::round(node, index, input_scale, inputs, exact, self.options)?;
+        let mut layer = Layer::round(node, index, input_scale, inputs, exact, (self.target, self.options))?;
         let mut constants = vec![layer.weight_in_floats()];
         constants.extend(node.input_name(2).and_then(|name| index.initializer(name)).cloned());
         let runner = Runner::new(self, node, index, constants)?;

@@ -8,8 +8,8 @@ use super::from::From;
 use crate::data::{Split, surface};
 use crate::evaluate::gates::{Gates, ParityGate};
 use crate::prune::{Criterion, Settings as Cut};
-use crate::quantise::Target;
-use crate::stage::{Architecture, sparse_epochs};
+use crate::quantise::{Options, Target};
+use crate::stage::{Architecture, Tune, sparse_epochs};
 use crate::train::{Distil, Settings, Sparsity};
 
 /// One stage.
@@ -119,6 +119,12 @@ pub struct Quantise {
     /// Whom for.
     #[serde(default = "all_targets")]
     pub targets: Vec<Target>,
+    /// How.
+    #[serde(default)]
+    pub options: Options,
+    /// What may be lost, and how it is won back.
+    #[serde(default)]
+    pub tune: Option<Tune>,
 }
 
 /// Judges a model on the serving runtime.
@@ -218,6 +224,14 @@ impl Spec {
             Self::Quantise(_) => "quantize",
             Self::Evaluate(_) => "evaluate",
             Self::Package(_) => "package",
+        }
+    }
+
+    /// Raised when stages of its kind come to give other results from the same settings.
+    pub(super) const fn revision(&self) -> u32 {
+        match self {
+            Self::Generate(_) | Self::Train(_) | Self::Prune(_) | Self::Evaluate(_) | Self::Package(_) => 1,
+            Self::Quantise(_) => 2,
         }
     }
 

@@ -19,8 +19,6 @@ use crate::evaluate::Report;
 use crate::run::{self, Context, StageReport, Unfinished};
 use crate::stage::{self, MODEL, REPORT, Shop, StageError, Weigh};
 
-/// Raised when the stages come to give other results from the same settings.
-const REVISION: u32 = 1;
 /// What stages leave for going on and nobody reads later.
 const LEFTOVERS: [&str; 2] = ["checkpoint", "teacher"];
 /// Number of the version that a package stage writes.
@@ -85,7 +83,7 @@ impl run::Stage for Step {
                 json!({ "package": package, "decision": self.decision, "model": self.model })
             }
         };
-        json!({ "revision": REVISION, "settings": settings })
+        json!({ "revision": self.spec.revision(), "settings": settings })
     }
 
     fn inputs(&self) -> &[String] {
@@ -186,13 +184,6 @@ impl Work<'_> {
             latencies: None,
         };
         let pruned = stage::prune(&self.at(&prune.data), self.out, &run, &self.shop)?;
-        // Rounds and what preceded them have folders of their own.
-        for entry in fs::read_dir(self.out)? {
-            let path = entry?.path();
-            if path.is_dir() {
-                clear(&path)?;
-            }
-        }
         let share = |of: fn(&stage::Round) -> [u64; 2]| {
             let (first, last) = (pruned.rounds.first(), pruned.rounds.last());
             first.zip(last).map(|(first, last)| of(last)[1] as f64 / of(first)[0] as f64)
@@ -205,7 +196,12 @@ impl Work<'_> {
     }
 
     fn quantise(&self, quantise: &spec::Quantise) -> Result<StageReport, Unfinished> {
-        let run = stage::Quantise { model: self.file(&quantise.model, MODEL), targets: quantise.targets.clone() };
+        let run = stage::Quantise {
+            model: self.file(&quantise.model, MODEL),
+            targets: quantise.targets.clone(),
+            options: quantise.options.clone(),
+            tune: quantise.tune,
+        };
         let reports = stage::quantise(&self.at(&quantise.data), self.out, &run, &self.shop)?;
         let worst = |report: &crate::quantise::QuantiseReport| {
             report.outputs.iter().map(|(_, agreement)| agreement.cosine()).fold(1.0, f64::min)
@@ -285,10 +281,14 @@ fn read_report(path: &Path) -> Result<Report, Unfinished> {
     serde_json::from_str(&text).map_err(|error| bad(&error))
 }
 
-/// Removes what a stage kept for going on.
-fn clear(folder: &Path) -> Result<(), Unfinished> {
-    for name in LEFTOVERS {
-        match fs::remove_dir_all(folder.join(name)) {
+/// Removes what a stage kept for going on; rounds have folders of their own.
+fn clear(out: &Path) -> Result<(), Unfinished> {
+    let entries = fs::read_dir(out)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut folders: Vec<PathBuf> = entries.collect::<Result<_, _>>()?;
+    folders.retain(|path| path.is_dir());
+    folders.push(out.to_owned());
+    for folder in folders.iter().flat_map(|folder| LEFTOVERS.map(|name| folder.join(name))) {
+        match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }

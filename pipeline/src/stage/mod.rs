@@ -14,6 +14,7 @@ mod quantise;
 mod shop;
 #[cfg(test)]
 mod tests;
+mod tune;
 
 pub use cost::weigh;
 pub use error::StageError;
@@ -24,3 +25,4 @@ pub use parity::PARITY;
 pub use prune::{Prune, Pruned, Round, TakenBack, prune, sparse_epochs};
 pub use quantise::{Quantise, artefact, quantise};
 pub use shop::{MODEL, REPORT, Shop, Weigh};
+pub use tune::Tune;

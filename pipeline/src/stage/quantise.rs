@@ -1,15 +1,17 @@
-//! Quantising: an artefact per target, each with its own grids.
+//! Quantising: an artefact per target, each with its own grids, trained where that alone loses too much.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use takt_graph::clean;
+use takt_graph::{Model, clean};
 
 use super::error::StageError;
 use super::fit::begin_from;
-use super::shop::{MODEL, Shop, folder, report};
+use super::shop::{MODEL, Ready, Shop, folder, report};
+use super::tune::{Tune, Tuner};
+use crate::card;
 use crate::data::{Batches, Batching, Tail, Views};
-use crate::quantise::{self as int8, Options, Progress, QuantiseReport, Target};
+use crate::quantise::{Draft, Options, Progress, QuantiseReport, Target};
 
 /// Images at a time.
 const BATCH: std::num::NonZeroUsize = std::num::NonZeroUsize::new(16).unwrap();
@@ -22,6 +24,12 @@ pub struct Quantise {
     pub model: PathBuf,
     /// Whom for.
     pub targets: Vec<Target>,
+    /// How.
+    #[serde(default)]
+    pub options: Options,
+    /// What may be lost, and how it is won back; `None` takes what quantising gives.
+    #[serde(default)]
+    pub tune: Option<Tune>,
 }
 
 /// The file of a target's artefact.
@@ -33,31 +41,24 @@ pub fn artefact(target: Target) -> String {
 /// Quantises for each target and leaves `model.<target>.onnx` in `out`, beside the folded `model.onnx` in single precision.
 ///
 /// # Errors
-/// See [`StageError`].
+/// See [`StageError`]; what training had reached is in `out/checkpoint`. That a target loses more than it may even when
+/// trained is no error: see [`QuantiseReport::accuracy`].
 pub fn quantise(data: &Path, out: &Path, run: &Quantise, shop: &Shop<'_>) -> Result<Vec<QuantiseReport>, StageError> {
     folder(out)?;
     let (mut model, card, data) = begin_from(&run.model, data, shop)?;
     clean::clean(&mut model)?;
     let ready = shop.ready(data, &card.preprocess)?;
-    let samples = ready.calibration()?;
+    let mut tuner =
+        run.tune.as_ref().map(|tune| Tuner::new(tune, &model, &run.model, &card, &ready, out, shop)).transpose()?;
     let mut reports = Vec::new();
     for &target in &run.targets {
-        let batching = Batching { size: BATCH, tail: Tail::Keep, views: Views::Plain, threads: shop.threads };
-        let mut images = Batches::start(&ready.images, &samples, batching)?.map(|batch| match batch {
-            Ok(batch) => Ok(int8::Batch { shape: batch.shape, data: batch.inputs }),
-            Err(error) => Err(error.into()),
-        });
-        let mut begun = false;
-        let mut told = |progress: Progress<'_>| {
-            if let Progress::Layer { of, .. } = progress {
-                if !std::mem::replace(&mut begun, true) {
-                    shop.progress.begin(of as u64);
-                }
-                shop.progress.advance();
-            }
+        let draft = draft(&model, target, &run.options, &ready, shop)?;
+        let mut quantised = match &mut tuner {
+            Some(tuner) => tuner.tuned(draft, target)?,
+            None => draft.finish()?,
         };
-        let mut quantised = int8::quantise(&model, &mut images, &Options::new(target), &mut told)?;
         card.write(&mut quantised.model)?;
+        card::set_weight_bits(&mut quantised.model, target.weight_bits());
         quantised.model.save(out.join(artefact(target)))?;
         reports.push(quantised.report);
     }
@@ -66,4 +67,30 @@ pub fn quantise(data: &Path, out: &Path, run: &Quantise, shop: &Shop<'_>) -> Res
     model.save(out.join(MODEL))?;
     report(out, &reports)?;
     Ok(reports)
+}
+
+/// Quantises on the calibration images.
+fn draft(
+    model: &Model,
+    target: Target,
+    options: &Options,
+    ready: &Ready,
+    shop: &Shop<'_>,
+) -> Result<Draft, StageError> {
+    let samples = ready.calibration()?;
+    let batching = Batching { size: BATCH, tail: Tail::Keep, views: Views::Plain, threads: shop.threads };
+    let mut images = Batches::start(&ready.images, &samples, batching)?.map(|batch| match batch {
+        Ok(batch) => Ok(crate::quantise::Batch { shape: batch.shape, data: batch.inputs }),
+        Err(error) => Err(error.into()),
+    });
+    let mut begun = false;
+    let mut told = |progress: Progress<'_>| {
+        if let Progress::Layer { of, .. } = progress {
+            if !std::mem::replace(&mut begun, true) {
+                shop.progress.begin(of as u64);
+            }
+            shop.progress.advance();
+        }
+    };
+    Ok(Draft::new(model, target, &mut images, options, &mut told)?)
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::data::{Augment, Split};
 use crate::progress::Silent;
 use crate::prune::{Criterion, Keep, Settings as Cut};
-use crate::quantise::Target;
+use crate::quantise::{Calibration, Options, Rounding, Target};
 use crate::testing::{SIDE, TWO, stripes};
 use crate::train::{Distil, Settings, Unobserved};
 
@@ -53,6 +53,10 @@ pub(super) fn cut_to(model: &Path, keep: Keep) -> Prune {
     }
 }
 
+fn quantisation(model: &Path, targets: &[Target]) -> Quantise {
+    Quantise { model: model.to_owned(), targets: targets.to_vec(), options: Options::default(), tune: None }
+}
+
 fn judged(data: &Path, model: &Path, parent: Option<&Path>) -> crate::evaluate::Report {
     let run = Evaluate {
         model: model.to_owned(),
@@ -82,7 +86,7 @@ fn from_images_to_a_version_that_serving_can_open() {
 
     let small = out("prune").join(MODEL);
     let targets = vec![Target::CpuInt8Avx2, Target::TensorrtInt8];
-    let reports = quantise(&data, &out("int8"), &Quantise { model: small.clone(), targets }, &shop()).unwrap();
+    let reports = quantise(&data, &out("int8"), &quantisation(&small, &targets), &shop()).unwrap();
     assert_eq!(reports.len(), 2);
 
     let report = judged(&data, &out("int8").join("model.cpu-int8-avx2.onnx"), Some(&big));
@@ -109,8 +113,46 @@ fn from_images_to_a_version_that_serving_can_open() {
     version.verify().unwrap();
     assert_eq!(version.digest(), digest);
     let names: Vec<&str> = version.variants().iter().map(|variant| variant.name.as_str()).collect();
-    assert_eq!(names, ["cpu-int8-avx2", "tensorrt-int8", "fp32"]);
+    assert_eq!(names, ["tensorrt-int8", "cpu-int8-avx2", "fp32"]);
     assert!(package(&data, &run, &shop()).is_err(), "a version is never written over");
+}
+
+#[test]
+fn a_target_that_loses_too_much_is_trained_on_its_grids() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), folder.path().join("int8"));
+    stripes(&data, 40);
+    let model = trained(&data, &folder.path().join("train"));
+    // Ranges that cut off a third of all values, so that quantising alone does not do.
+    let options = Options {
+        calibration: Some(Calibration::Percentile(0.3)),
+        rounding: Rounding::Nearest,
+        correct_bias: false,
+        ..Options::default()
+    };
+    let tune = Tune {
+        max_drop: 1.0,
+        epochs: 4,
+        batch: NonZeroUsize::new(8).unwrap(),
+        augment: Augment::NONE,
+        ..Tune::default()
+    };
+    let targets = [Target::CpuInt8Avx2];
+    let run = Quantise { options, tune: Some(tune), ..quantisation(&model, &targets) };
+    let report = &quantise(&data, &out, &run, &shop()).unwrap()[0];
+    let accuracy = report.accuracy.unwrap();
+    assert!(accuracy.tuned.unwrap() > accuracy.quantised + 0.1, "{accuracy:?}");
+    assert!(accuracy.drop() < 10.0, "{accuracy:?}");
+    let path = out.join("model.cpu-int8-avx2.onnx");
+    assert_eq!(crate::card::weight_bits(&takt_graph::Model::load(&path).unwrap()), Some(7));
+    assert!(judged(&data, &path, None).metrics.balanced_accuracy > accuracy.quantised);
+
+    let content = Quantise { options: Options::default(), tune: Some(Tune { max_drop: 100.0, ..tune }), ..run };
+    let report = &quantise(&data, &out, &content, &shop()).unwrap()[0];
+    assert_eq!(report.accuracy.unwrap().tuned, None, "what loses little is left alone");
+    let below = Quantise { tune: Some(Tune { max_drop: -1.0, ..tune }), ..content };
+    let told = quantise(&data, &out, &below, &shop()).unwrap_err().to_string();
+    assert!(told.starts_with("max_drop: found -1, expected 0 or more"), "{told}");
 }
 
 #[test]
@@ -134,7 +176,7 @@ fn a_file_that_is_no_model_is_named() {
     stripes(&data, 4);
     let path = folder.path().join("broken.onnx");
     std::fs::write(&path, b"not a model").unwrap();
-    let run = Quantise { model: path, targets: vec![Target::CpuInt8Avx2] };
+    let run = quantisation(&path, &[Target::CpuInt8Avx2]);
     let error = quantise(&data, &folder.path().join("out"), &run, &shop()).unwrap_err().to_string();
     assert!(error.contains("broken.onnx"), "{error}");
 }

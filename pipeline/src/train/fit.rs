@@ -136,6 +136,7 @@ impl<'a> Fit<'a> {
         let options = SgdOptions {
             momentum: job.settings.momentum,
             nesterov: job.settings.momentum > 0.0,
+            clip: job.settings.clip,
             ..SgdOptions::default()
         };
         let mut optimisers = [

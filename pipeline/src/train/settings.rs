@@ -23,6 +23,10 @@ pub struct Settings {
     pub momentum: f64,
     /// Decay of convolutions and matrices; biases and normalisation are left alone.
     pub weight_decay: f64,
+    /// How much longer than its weights a gradient may be, per output channel (Brock et al. 2021). For networks whose
+    /// BatchNormalization is folded: with it, gradients keep their size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
     /// Share of a label that is spread over all classes (Szegedy et al. 2016).
     pub label_smoothing: f32,
     /// What an image of each class counts.
@@ -69,6 +73,7 @@ impl Default for Settings {
             warmup_epochs: 1.0,
             momentum: 0.9,
             weight_decay: 5e-4,
+            clip: None,
             label_smoothing: 0.0,
             class_weights: ClassWeights::default(),
             augment: Augment::default(),
@@ -100,6 +105,7 @@ impl Settings {
         number("warmup_epochs", self.warmup_epochs, f64::from(self.epochs.max(1)));
         number("momentum", self.momentum, 0.9999);
         number("weight_decay", self.weight_decay, 1.0);
+        number("clip", self.clip.unwrap_or(0.0), 100.0);
         number("label_smoothing", f64::from(self.label_smoothing), 0.9);
         if self.epochs == 0 {
             faults.push("epochs is 0, expected at least 1".to_owned());

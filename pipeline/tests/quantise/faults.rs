@@ -6,7 +6,8 @@ use takt_pipeline::quantise::{Batch, Calibration, Options, QuantiseError, Target
 use crate::support::{export, images, quantised};
 
 fn told(model: &Model, batches: Vec<Batch>, options: &Options) -> String {
-    let error = quantise(model, &mut batches.into_iter().map(Ok), options, &mut |_| ()).unwrap_err();
+    let target = Target::CpuInt8Avx2;
+    let error = quantise(model, target, &mut batches.into_iter().map(Ok), options, &mut |_| ()).unwrap_err();
     error.to_string()
 }
 
@@ -26,13 +27,13 @@ fn images_that_do_not_do_are_told() {
     bad.data[5] = f32::NAN;
     assert!(told(&model, vec![bad], &options).contains("not finite on calibration images"));
     let mut broken = [Err::<Batch, Box<dyn std::error::Error + Send + Sync>>("disk on fire".into())].into_iter();
-    let error = quantise(&model, &mut broken, &options, &mut |_| ()).unwrap_err();
+    let error = quantise(&model, Target::CpuInt8Avx2, &mut broken, &options, &mut |_| ()).unwrap_err();
     assert_eq!(error.to_string(), "calibration images: disk on fire");
 }
 
 #[test]
 fn a_model_is_quantised_once() {
-    let once = quantised(&export("resnet18_new_folded"), &Options::default()).model;
+    let once = quantised(&export("resnet18_new_folded"), Target::CpuInt8, &Options::default()).model;
     let told = told(&once, vec![images(1, 1)], &Options::default());
     assert!(told.contains("is quantised already; start from the one in single precision"), "{told}");
 }
@@ -40,7 +41,7 @@ fn a_model_is_quantised_once() {
 #[test]
 fn options_outside_their_range_are_told() {
     let model = export("resnet18_new_folded");
-    let options = Options { calibration: Calibration::Percentile(99.9), ..Options::default() };
+    let options = Options { calibration: Some(Calibration::Percentile(99.9)), ..Options::default() };
     assert_eq!(
         told(&model, vec![images(1, 1)], &options),
         "found the share cut off on either side 99.9, expected a share from 0 to below 0.5, such as 0.0001"
@@ -53,8 +54,8 @@ fn options_outside_their_range_are_told() {
 fn a_named_layer_stays_in_single_precision() {
     let model = export("resnet18_old_bn");
     let first = model.graph().node.iter().find(|node| node.is("Conv")).unwrap().name().to_owned();
-    let options = Options { keep_float: [first.clone()].into(), ..Options::new(Target::CpuInt8) };
-    let quantised = quantised(&model, &options);
+    let options = Options { keep_float: [first.clone()].into(), ..Options::default() };
+    let quantised = quantised(&model, Target::CpuInt8, &options);
     assert_eq!(quantised.report.float, [format!("Conv '{first}'")]);
     assert!(quantised.report.to_string().contains("in single precision"));
 }
@@ -70,6 +71,7 @@ fn a_net_without_weights_is_told() {
         .map(|node| node.name().to_owned())
         .collect();
     let options = Options { keep_float: names, ..Options::default() };
-    let error = quantise(&model, &mut [Ok(images(1, 1))].into_iter(), &options, &mut |_| ()).unwrap_err();
+    let one = &mut [Ok(images(1, 1))].into_iter();
+    let error = quantise(&model, Target::CpuInt8, one, &options, &mut |_| ()).unwrap_err();
     assert!(matches!(error, QuantiseError::Nothing), "{error}");
 }

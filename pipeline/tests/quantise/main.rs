@@ -4,3 +4,4 @@
 mod faults;
 mod parity;
 mod support;
+mod trained;

@@ -26,7 +26,7 @@ const EXPORTS: [(&str, f64); 9] = [
 ];
 
 /// The nodes that ONNX Runtime makes of a model.
-fn optimised(backend: &OrtBackend, model: &Model) -> Vec<NodeProto> {
+pub fn optimised(backend: &OrtBackend, model: &Model) -> Vec<NodeProto> {
     let folder = tempfile::tempdir().unwrap();
     let (path, optimised) = (folder.path().join("model.onnx"), folder.path().join("optimised.onnx"));
     model.save(&path).unwrap();

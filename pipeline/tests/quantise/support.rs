@@ -20,14 +20,21 @@ pub fn export(name: &str) -> Model {
 /// Side of the images that the exports take.
 const SIDE: usize = 32;
 
+/// Uniform from -1 to 1, the same for the same seed.
+pub struct Noise(pub u64);
+
+impl Noise {
+    pub fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
+    }
+}
+
 /// Images with structure: seeded waves and noise, as far from white noise as a camera's.
 pub fn images(count: usize, seed: u64) -> Batch {
     let shape = [count, 3, SIDE, SIDE];
-    let mut state = seed;
-    let mut noise = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
-    };
+    let mut noise = Noise(seed);
+    let mut noise = || noise.next();
     let mut data = Vec::new();
     for _ in 0..count * 3 {
         let (down, across, phase, level) = (noise() * 0.6, noise() * 0.6, noise() * 3.0, noise() * 0.5);
@@ -40,15 +47,15 @@ pub fn images(count: usize, seed: u64) -> Batch {
 }
 
 /// Quantised as `options` say, on 32 images in batches of 16.
-pub fn quantised(model: &Model, options: &Options) -> Quantised {
+pub fn quantised(model: &Model, target: Target, options: &Options) -> Quantised {
     let mut batches = (0..2).map(|seed| Ok(images(16, seed)));
-    quantise(model, &mut batches, options, &mut |_| ()).unwrap()
+    quantise(model, target, &mut batches, options, &mut |_| ()).unwrap()
 }
 
 /// The quantised form of an export for `target`, with the options that are the default.
 pub fn export_for(name: &str, target: Target) -> (Model, Quantised) {
     let model = export(name);
-    let quantised = quantised(&model, &Options::new(target));
+    let quantised = quantised(&model, target, &Options::default());
     (model, quantised)
 }
 

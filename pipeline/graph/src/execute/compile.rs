@@ -13,10 +13,10 @@ use crate::onnx::{NodeProto, TensorProto};
 use crate::shape::{Op, infer};
 
 /// For messages.
-pub(super) const SUPPORTED: &str = "Abs, Add, AveragePool, BatchNormalization, Clip, Concat, Conv, Div, Dropout, Erf, Exp, \
-    Flatten, Gather, Gelu, Gemm, GlobalAveragePool, HardSigmoid, HardSwish, Identity, LayerNormalization, LeakyRelu, Log, \
-    MatMul, Max, MaxPool, Min, Mul, Neg, Pad, Pow, Reciprocal, ReduceMean, Relu, Reshape, Sigmoid, Slice, Softmax, Split, \
-    Sqrt, Squeeze, Sub, Tanh, Transpose and Unsqueeze";
+pub(super) const SUPPORTED: &str = "Abs, Add, AveragePool, BatchNormalization, Clip, Concat, Conv, \
+    DequantizeLinear, Div, Dropout, Erf, Exp, Flatten, Gather, Gelu, Gemm, GlobalAveragePool, HardSigmoid, HardSwish, Identity, \
+    LayerNormalization, LeakyRelu, Log, MatMul, Max, MaxPool, Min, Mul, Neg, Pad, Pow, QuantizeLinear, Reciprocal, ReduceMean, \
+    Relu, Reshape, Sigmoid, Slice, Softmax, Split, Sqrt, Squeeze, Sub, Tanh, Transpose and Unsqueeze";
 
 /// Values by name, and what they hold from the start.
 struct Slots {
@@ -45,6 +45,10 @@ pub(super) fn compile(model: &Model, options: &Options) -> Result<Executor, Exec
     for (place, node) in graph.node.iter().enumerate() {
         let source = Source { op: Op::new(node, model.opset(), &facts, place), facts: &facts, index: &index };
         let fault = |fault| ExecuteError::Node { node: node.label(), fault };
+        if let Some(constant) = source.dequantised().map_err(fault)? {
+            slots.new_slot(node.output_name(0).unwrap_or_default(), Some(constant));
+            continue;
+        }
         let kernel = kernel(&source, norms.len()).map_err(fault)?;
         let kernel = kernel.ok_or_else(|| ExecuteError::Operator { node: node.label() })?;
         if let Kernel::BatchNorm { .. } = kernel {
@@ -59,7 +63,9 @@ pub(super) fn compile(model: &Model, options: &Options) -> Result<Executor, Exec
             let slot = match (slots.places.get(name), index.initializer(name)) {
                 (Some(&slot), _) => slot,
                 (None, Some(tensor)) => {
-                    let given = weight(tensor, options.frozen, &mut vars)?;
+                    // A single number is a setting rather than a weight, but for the step of a grid.
+                    let set = tensor.dims.is_empty() && !matches!(kernel, Kernel::FakeQuantize(_));
+                    let given = weight(tensor, options.frozen || set, &mut vars)?;
                     slots.new_slot(name, Some(given))
                 }
                 (None, None) => return Err(fault(format!("'{name}' is not made before it is used"))),
@@ -86,7 +92,7 @@ pub(super) fn compile(model: &Model, options: &Options) -> Result<Executor, Exec
 const fn operands(kernel: &Kernel) -> usize {
     match kernel {
         Kernel::Conv(_) | Kernel::BatchNorm { .. } | Kernel::Gemm { .. } | Kernel::LayerNorm { .. } => 3,
-        Kernel::Binary(_) | Kernel::MatMul | Kernel::AddRelu => 2,
+        Kernel::Binary(_) | Kernel::MatMul | Kernel::AddRelu | Kernel::FakeQuantize(_) => 2,
         Kernel::Concat(_) => usize::MAX,
         _ => 1,
     }
@@ -97,6 +103,9 @@ fn kernel(source: &Source<'_>, norms: usize) -> Result<Option<Kernel>, String> {
     let node = source.op.node;
     if !node.standard() {
         return Ok(None);
+    }
+    if let Some(kernel) = source.behind_quantise() {
+        return Ok(Some(kernel));
     }
     Ok(Some(match node.op_type() {
         "Conv" => source.conv()?,
@@ -135,6 +144,7 @@ fn kernel(source: &Source<'_>, norms: usize) -> Result<Option<Kernel>, String> {
         "MatMul" => Kernel::MatMul,
         "Softmax" => source.softmax()?,
         "LayerNormalization" => source.layer_norm()?,
+        "QuantizeLinear" => source.quantise()?,
         _ => return Ok(None),
     }))
 }
@@ -144,10 +154,10 @@ fn tensor(tensor: &TensorProto) -> Result<Tensor, ExecuteError> {
     Ok(Tensor::from_vec(tensor.f32s().map_err(fault)?, tensor.shape().map_err(fault)?, &Device::Cpu)?)
 }
 
-/// A weight becomes a variable; a single number is a setting rather than a weight.
+/// A weight becomes a variable, unless it is frozen.
 fn weight(from: &TensorProto, frozen: bool, vars: &mut BTreeMap<String, Var>) -> Result<Tensor, ExecuteError> {
     let value = tensor(from)?;
-    if frozen || value.rank() == 0 || from.kind() != Ok(DataType::Float) {
+    if frozen || from.kind() != Ok(DataType::Float) {
         return Ok(value);
     }
     let var = Var::from_tensor(&value)?;

@@ -1,7 +1,7 @@
 //! One step of a plan, with everything that is known before tensors are.
 
 use candle_core::Tensor;
-use takt_ops::{Conv2dParams, PoolParams};
+use takt_ops::{Conv2dParams, Levels, PoolParams};
 
 /// A node, ready to run. Slots are places in the run's list of values.
 #[derive(Debug, Clone)]
@@ -59,6 +59,8 @@ pub(super) enum Kernel {
     AddRelu,
     /// Square, or whatever constant exponent.
     Pow(f64),
+    /// Moves onto a grid whose step is the second input.
+    FakeQuantize(Levels),
     MaxPool(PoolParams),
     AvgPool(PoolParams, bool),
     GlobalAvgPool,

@@ -10,6 +10,7 @@ mod compile;
 mod error;
 mod fuse;
 mod kernel;
+mod quantise;
 mod run;
 mod write;
 

@@ -117,6 +117,7 @@ fn one(kernel: &Kernel, inputs: &Inputs<'_>) -> Result<Tensor> {
         }
         Kernel::Pow(exponent) if *exponent == 2.0 => x.sqr(),
         Kernel::Pow(exponent) => x.powf(*exponent),
+        Kernel::FakeQuantize(levels) => ops::fake_quantize(x, inputs.get(1)?, levels),
         Kernel::MaxPool(params) => ops::max_pool2d(x, params),
         Kernel::AvgPool(params, count_padding) => ops::avg_pool2d(x, params, *count_padding),
         Kernel::GlobalAvgPool if x.rank() == 4 => ops::global_avg_pool(x),

@@ -3,6 +3,9 @@ use candle_core::{DType, Device, Tensor};
 use super::*;
 use crate::arch::{ResNetOptions, resnet_cifar};
 use crate::channels::{self, Selection};
+use crate::onnx::tensor_proto::DataType;
+use crate::onnx::{GraphProto, NodeProto, TensorProto};
+use crate::shape::{Dim, Fact};
 
 fn net() -> Model {
     resnet_cifar(&ResNetOptions { classes: 3, input: [3, 8, 8], width: 0.5 }, 1, 11).unwrap()
@@ -145,4 +148,71 @@ fn what_cannot_be_run_is_told_before() {
     assert_eq!(executor.run(&[], Mode::Eval).unwrap_err().to_string(), "found 0 inputs, expected 1");
     let wrong = Tensor::zeros((1, 4, 8, 8), DType::F32, &Device::Cpu).unwrap();
     assert!(executor.run(&[wrong], Mode::Eval).unwrap_err().to_string().starts_with("Conv 'conv1': "));
+}
+
+/// `x`, quantised to bytes and back, times quantised weights; `clip` bounds the weights' integers.
+fn on_grids(weight_inputs: &[&str], tensors: Vec<TensorProto>) -> Model {
+    let mut node = vec![
+        NodeProto::new("QuantizeLinear", "q", &["x", "s", "z"], &["xq"]),
+        NodeProto::new("DequantizeLinear", "d", &["xq", "s", "z"], &["xd"]),
+        NodeProto::new("DequantizeLinear", "wd", weight_inputs, &["wr"]).with_int("axis", 0),
+        NodeProto::new("Gemm", "fc", &["xd", "wr"], &["y"]).with_int("transB", 1),
+    ];
+    if weight_inputs[0] == "wc" {
+        node.insert(0, NodeProto::new("QuantizeLinear", "wq", &["w", "ws", "wz"], &["wi"]).with_int("axis", 0));
+        node.insert(1, NodeProto::new("Clip", "clip", &["wi", "low", "high"], &["wc"]));
+    }
+    let value = |name: &str| Fact::new(Some(DataType::Float), vec![Dim::symbol("n"), Dim::from(2_usize)]).declare(name);
+    let graph = GraphProto {
+        name: Some("grids".to_owned()),
+        node,
+        input: vec![value("x")],
+        output: vec![value("y")],
+        initializer: [
+            TensorProto::from_f32("s", &[], &[0.5]),
+            TensorProto::from_u8("z", &[], &[2]),
+            TensorProto::from_f32("ws", &[2], &[0.5, 0.25]),
+            TensorProto::from_i8("wz", &[2], &[0, 0]),
+        ]
+        .into_iter()
+        .chain(tensors)
+        .collect(),
+        ..GraphProto::default()
+    };
+    Model::from_graph(graph, 17).unwrap()
+}
+
+#[test]
+fn constants_on_grids_and_weights_that_go_onto_them_give_the_same_and_the_latter_are_trained() {
+    let fixed = on_grids(&["w", "ws", "wz"], vec![TensorProto::from_i8("w", &[2, 2], &[1, -2, 3, 2])]);
+    let moving = on_grids(
+        &["wc", "ws", "wz"],
+        vec![
+            TensorProto::from_f32("w", &[2, 2], &[0.6, -1.1, 9.0, 0.5]),
+            TensorProto::from_i8("low", &[], &[-3]),
+            TensorProto::from_i8("high", &[], &[3]),
+        ],
+    );
+    // 0.8 is nearest to 1, -9 goes to the end of the grid, -1.
+    let x = Tensor::new(&[[0.8_f32, -9.0], [1.0, 2.0]], &Device::Cpu).unwrap();
+    let expected = [0.5 + 1.0, 0.75 - 0.5, 0.5 - 2.0, 0.75 + 1.0];
+    for model in [&fixed, &moving] {
+        let executor = Executor::new(model, &Options { frozen: true, ..Options::default() }).unwrap();
+        assert_eq!(values(&executor.run(&[x.clone()], Mode::Eval).unwrap().outputs[0]), expected);
+    }
+    let executor = Executor::new(&moving, &Options::default()).unwrap();
+    let names: Vec<&str> = executor.vars().keys().map(String::as_str).collect();
+    assert_eq!(names, ["s", "w", "ws"], "steps are trained, whatever their shape");
+    let run = executor.run(&[x], Mode::Train).unwrap();
+    let gradients = backward(&run.outputs[0].sqr().unwrap().sum_all().unwrap()).unwrap();
+    assert!(executor.vars().values().all(|var| gradients.get(var).is_some()));
+}
+
+#[test]
+fn integers_that_somebody_else_reads_are_told() {
+    let mut model = on_grids(&["w", "ws", "wz"], vec![TensorProto::from_i8("w", &[2, 2], &[1, -2, 3, 2])]);
+    model.graph_mut().node[1].input[1] = "other".to_owned();
+    model.graph_mut().initializer.push(TensorProto::from_f32("other", &[], &[0.1]));
+    let told = Executor::new(&model, &Options::default()).unwrap_err().to_string();
+    assert!(told.contains("'d' reads its integers, expected DequantizeLinear with the same scale"), "{told}");
 }

@@ -26,6 +26,10 @@ const STEPS: usize = 96;
 const LEAST: f32 = 0.1;
 
 impl Calibration {
+    /// What is tried where nobody has chosen.
+    pub const TRIED: [Self; 5] =
+        [Self::MinMax, Self::Percentile(1e-5), Self::Percentile(1e-4), Self::Entropy, Self::Mse];
+
     /// The range for a tensor. `grid` makes the grid that a range would get.
     #[must_use]
     pub fn choose(self, histogram: &Histogram, grid: &dyn Fn(Range) -> Grid) -> Range {

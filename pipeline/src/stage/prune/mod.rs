@@ -11,12 +11,12 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use takt_graph::{Model, clean};
+use takt_graph::clean;
 
 use super::error::StageError;
+use super::evaluate::balanced_accuracy;
 use super::fit::{ask, begin_from};
-use super::shop::{MODEL, Ready, Shop, folder, report};
-use crate::data::Split;
+use super::shop::{MODEL, Shop, folder, report};
 use crate::prune::{Criterion, PruneStageError, Settings as Cut};
 use crate::train::{Distil, Settings, Sparsity};
 
@@ -112,7 +112,7 @@ pub fn prune(data: &Path, out: &Path, run: &Prune, shop: &Shop<'_>) -> Result<Pr
     let ready = shop.ready(data, &card.preprocess)?;
     let mut scale = Scale::new(&model, run, out, shop)?;
     let answers = ask(&run.model, run.distil, &ready, &card, &run.settings, out, shop)?;
-    let before = judged(&model, &ready, shop)?;
+    let before = balanced_accuracy(&model, &ready, shop)?;
     let sparse = sparse::sparse(model.clone(), out, run, &ready, &answers, shop)?;
     let cutter = Cutter { run, ready: &ready, answers: &answers, shop };
     let mut done = Pruned::default();
@@ -155,11 +155,4 @@ fn early(done: &Pruned, max_drop: Option<f64>) -> Option<String> {
         first.lost,
         100.0 * left
     ))
-}
-
-/// Balanced accuracy on the validation split.
-fn judged(model: &Model, ready: &Ready, shop: &Shop<'_>) -> Result<f64, StageError> {
-    let runner = crate::predict::Runner::executor(model)?;
-    let predictions = super::evaluate::predictions(&runner, ready, Split::Validation, None, shop)?;
-    Ok(crate::evaluate::Metrics::of(&predictions).balanced_accuracy)
 }
