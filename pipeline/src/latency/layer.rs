@@ -64,10 +64,6 @@ pub struct Window {
 }
 
 impl Kind {
-    /// Next to no work: what is left is the price of a call.
-    pub(super) const NOTHING: Self =
-        Self::Conv(Window { kernel: [1, 1], strides: [1, 1], pads: [0; 4], dilations: [1, 1], image: [1, 1] });
-
     /// The two counts by which times are kept: inputs and outputs; of a grouped convolution its groups.
     #[must_use]
     pub fn point(&self, inputs: f64, outputs: f64) -> [f64; 2] {

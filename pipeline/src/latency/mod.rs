@@ -4,6 +4,8 @@
 //! spend their time elsewhere. So each convolution and matrix product is run alone at a grid of channel counts, as the
 //! target `cpu-int8-avx2` would run it, and what lies between is interpolated (Shen et al. 2022, "HALP", prune by such a
 //! table too). Measured times are kept in a file, by machine and shape of layer, so that nothing is measured twice.
+//!
+//! A model takes a little more than the sum of its layers: what adds, pools and quantises is not measured.
 
 mod error;
 mod interleave;
@@ -24,12 +26,13 @@ use takt_graph::Model;
 use takt_graph::channels::Groups;
 
 pub use error::LatencyError;
-pub use layer::{Kind, Layer, Window};
+pub use layer::{Kind, Window};
 pub use surface::Surface;
 
 use crate::predict::onnxruntime;
 use crate::progress::Progress;
 use interleave::interleaved;
+use layer::Layer;
 use probe::Probe;
 use table::Table;
 
@@ -127,17 +130,15 @@ impl Latencies {
         stop: &AtomicBool,
     ) -> Result<bool, LatencyError> {
         let scratch = self.table.scratch()?;
-        let load = |kind: &Kind, point| Probe::load(&*self.backend, kind, point, scratch.path());
-        let mut probes = vec![load(&Kind::NOTHING, [1, 1])?];
+        let mut probes = Vec::with_capacity(missing.len());
         for &point in missing {
-            probes.push(load(kind, point)?);
+            probes.push(Probe::load(&*self.backend, kind, point, scratch.path())?);
             progress.advance();
         }
+        // With the price of a call: a layer within a model costs about as much besides its arithmetic.
         let Some(times) = interleaved(&mut probes, stop)? else { return Ok(false) };
-        // The first does nothing: what it takes is the price of a call, of which a model pays one.
-        let (call, times) = times.split_first().map_or((0.0, &[][..]), |(call, times)| (*call, times));
         for (&point, time) in missing.iter().zip(times) {
-            self.table.put(kind, point, (time - call).max(0.0));
+            self.table.put(kind, point, time);
         }
         self.table.write()?;
         Ok(true)

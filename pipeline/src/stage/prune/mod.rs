@@ -21,7 +21,7 @@ use crate::prune::{Criterion, PruneStageError, Settings as Cut};
 use crate::train::{Distil, Settings, Sparsity};
 
 pub use round::Round;
-use round::{Cutter, Task};
+use round::{Cutter, Outcome, Task};
 use scale::Scale;
 use search::Search;
 
@@ -120,9 +120,9 @@ pub fn prune(data: &Path, out: &Path, run: &Prune, shop: &Shop<'_>) -> Result<Pr
     let mut search = Search::new(scale.share, run.rounds);
     while let Some(share) = search.next() {
         let task = Task { model: smaller.as_ref().unwrap_or(&sparse), share, place: &out.join(search.name()) };
-        let (cut, round) = match cutter.cut(&mut scale, &task, &|share| !search.was_taken_back(share))? {
-            Ok(cut) => cut,
-            Err(share) => {
+        let (cut, round) = match cutter.cut(&mut scale, &task, &search)? {
+            Outcome::Cut(cut, round) => (cut, round),
+            Outcome::Known(share) => {
                 search.take_back(share);
                 continue;
             }

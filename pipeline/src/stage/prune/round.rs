@@ -9,6 +9,7 @@ use takt_graph::{Model, cost};
 
 use super::Prune;
 use super::scale::Scale;
+use super::search::Search;
 use crate::data::{Split, epoch_order};
 use crate::file;
 use crate::prune::{Criterion, GroupPlan, Importance, Lesson, Measure, Plan, Taylor, reestimate, select};
@@ -57,18 +58,20 @@ pub(super) struct Task<'a> {
     pub(super) place: &'a Path,
 }
 
+/// What came of a task.
+pub(super) enum Outcome {
+    /// A smaller model.
+    Cut(Model, Round),
+    /// Blocks are so coarse that it would be the cut to this share, which was taken back before.
+    Known(f64),
+}
+
 impl Cutter<'_> {
-    /// The smaller model, from an earlier run where that had finished it. `worth` may refuse a cut to the share that blocks
-    /// make of the one asked for, which then comes back.
-    pub(super) fn cut(
-        &self,
-        scale: &mut Scale,
-        task: &Task<'_>,
-        worth: &dyn Fn(f64) -> bool,
-    ) -> Result<Result<(Model, Round), f64>, StageError> {
+    /// Cuts and fine-tunes, or takes what an earlier run had finished.
+    pub(super) fn cut(&self, scale: &mut Scale, task: &Task<'_>, search: &Search) -> Result<Outcome, StageError> {
         let key = self.key(task)?;
-        if let Some(there) = finished(task.place, &key)? {
-            return Ok(Ok(there));
+        if let Some((model, round)) = finished(task.place, &key)? {
+            return Ok(Outcome::Cut(model, round));
         }
         let groups = channels::groups(task.model)?;
         let importance = self.importance(task.model, &groups)?;
@@ -77,8 +80,8 @@ impl Cutter<'_> {
         let plan = select(&groups, &importance, &budget, &bounds, &self.run.cut)?;
         // Short enough to be the same after a file: the next cut's share follows from it.
         let share = (plan.after as f64 / scale.whole.max(1.0) * 1e6).round() / 1e6;
-        if !worth(share) {
-            return Ok(Err(share));
+        if search.was_taken_back(share) {
+            return Ok(Outcome::Known(share));
         }
         let (smaller, balanced_accuracy) = self.fine_tune(task, &groups, &plan)?;
         let (was, is) = (cost::total(task.model)?, cost::total(&smaller)?);
@@ -96,7 +99,7 @@ impl Cutter<'_> {
         let path = task.place.join("round.json");
         let text = serde_json::to_string_pretty(&round).unwrap_or_default();
         file::replace(&path, text.as_bytes()).map_err(StageError::file(path))?;
-        Ok(Ok((smaller, round)))
+        Ok(Outcome::Cut(smaller, round))
     }
 
     fn key(&self, task: &Task<'_>) -> Result<String, StageError> {
