@@ -13,7 +13,7 @@ pub(super) fn rungs(whole: usize, block: usize) -> Vec<usize> {
     let mut power = first;
     while rungs.last().is_some_and(|&last| last < whole) {
         let half_way = power + power / 2;
-        if power < FINE && power >= 2 * LEAST && half_way < whole {
+        if (2 * LEAST..FINE).contains(&power) && half_way < whole {
             rungs.push(half_way);
         }
         power *= 2;

@@ -35,7 +35,7 @@ enum Law {
     /// This when whole, and the product of the axes' shares of it otherwise.
     Product(f64),
     /// As it was measured.
-    Timed(Timed),
+    Timed(Box<Timed>),
 }
 
 /// An axis of a weight that groups run through.
@@ -89,7 +89,7 @@ impl Budget {
     /// Its microseconds, from the measured layers of this model.
     #[must_use]
     pub fn latency(model: &Model, groups: &Groups, layers: Vec<Timed>) -> Self {
-        let laws = layers.into_iter().map(|timed| (timed.node, Law::Timed(timed)));
+        let laws = layers.into_iter().map(|timed| (timed.node, Law::Timed(Box::new(timed))));
         Self::new(model, groups, Measure::Latency, laws)
     }
 

@@ -26,7 +26,10 @@ enum Written {
     Text(String),
 }
 
-const UNITS: [(&str, fn(f64) -> Keep); 8] = [
+/// A unit, and what a number of it is.
+type Unit = (&'static str, fn(f64) -> Keep);
+
+const UNITS: [Unit; 8] = [
     ("x", Keep::Share),
     ("ms", Keep::Milliseconds),
     ("us", |number| Keep::Milliseconds(number / 1e3)),
@@ -89,9 +92,8 @@ impl FromStr for Keep {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let read = |&(unit, keep): &(&str, fn(f64) -> Self)| {
-            text.strip_suffix(unit).and_then(|number| number.trim_end().parse().ok()).map(keep)
-        };
+        let read =
+            |&(unit, keep): &Unit| text.strip_suffix(unit).and_then(|number| number.trim_end().parse().ok()).map(keep);
         let expected = "a share such as 0.2x, a time such as 5ms, or a size such as 6MB (also us, kB, KiB, MiB)";
         UNITS.iter().find_map(read).ok_or_else(|| format!("found '{text}', expected {expected}"))
     }

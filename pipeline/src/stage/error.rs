@@ -32,7 +32,7 @@ pub enum StageError {
     #[error(transparent)]
     Train(TrainError),
     #[error(transparent)]
-    Predict(PredictError),
+    Predict(Box<PredictError>),
     #[error(transparent)]
     Prune(#[from] PruneStageError),
     #[error(transparent)]
@@ -69,7 +69,8 @@ impl StageError {
 impl From<TrainError> for StageError {
     fn from(error: TrainError) -> Self {
         match error {
-            TrainError::Predict(error) | TrainError::Teacher(error @ PredictError::Interrupted) => error.into(),
+            TrainError::Predict(error) => (*error).into(),
+            TrainError::Teacher(error) if matches!(*error, PredictError::Interrupted) => Self::Interrupted,
             error => Self::Train(error),
         }
     }
@@ -79,7 +80,7 @@ impl From<PredictError> for StageError {
     fn from(error: PredictError) -> Self {
         match error {
             PredictError::Interrupted => Self::Interrupted,
-            error => Self::Predict(error),
+            error => Self::Predict(Box::new(error)),
         }
     }
 }

@@ -76,13 +76,13 @@ pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDig
         let file = artefact(target);
         if run.artefacts.join(&file).is_file() {
             writer.add_copy(&file, &run.artefacts.join(&file))?;
-            variants.push(Variant {
-                name: target.name().into(),
-                file,
+            variants.extend(machines(target).into_iter().map(|(name, requires)| Variant {
+                name: name.to_owned(),
+                file: file.clone(),
                 precision: Precision::Int8,
                 weight_bits: Some(target.weight_bits()),
-                requires: requires(target),
-            });
+                requires,
+            }));
         }
     }
     writer.add_copy(MODEL, &default)?;
@@ -168,18 +168,23 @@ fn evaluation(report: &Report) -> serde_json::Map<String, serde_json::Value> {
     figures
 }
 
-/// What a target's artefact asks of a machine.
-fn requires(target: Target) -> Requires {
+/// The machines that a target's artefact is for, each as a variant of the same file.
+fn machines(target: Target) -> Vec<(&'static str, Requires)> {
     let of = |runtime: &str, arch: &[&str], features: &[&str]| Requires {
         runtime: vec![runtime.to_owned()],
         arch: arch.iter().map(|&arch| arch.to_owned()).collect(),
         cpu_features: features.iter().map(|&feature| feature.to_owned()).collect(),
     };
+    let name = target.name();
     match target {
-        Target::TensorrtInt8 => of("tensorrt", &[], &[]),
-        Target::CpuInt8Avx2 => of("onnxruntime", &["x86_64"], &["avx2"]),
+        Target::TensorrtInt8 => vec![(name, of("tensorrt", &[], &[]))],
+        Target::CpuInt8Avx2 => vec![(name, of("onnxruntime", &["x86_64"], &["avx2"]))],
         // Where products are added into 32 bits; without that, 8-bit weights saturate.
-        Target::CpuInt8 => of("onnxruntime", &["x86_64"], &["avx512vnni"]),
+        Target::CpuInt8 => vec![
+            (name, of("onnxruntime", &["x86_64"], &["avx512vnni"])),
+            ("cpu-int8-avxvnni", of("onnxruntime", &["x86_64"], &["avxvnni"])),
+            ("cpu-int8-arm", of("onnxruntime", &["aarch64"], &["dotprod"])),
+        ],
     }
 }
 

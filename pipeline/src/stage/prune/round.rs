@@ -59,6 +59,7 @@ pub(super) struct Task<'a> {
 }
 
 /// What came of a task.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, moved once")]
 pub(super) enum Outcome {
     /// A smaller model.
     Cut(Model, Round),
