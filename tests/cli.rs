@@ -152,7 +152,7 @@ fn models_are_listed_described_and_not_unloaded_where_the_mode_forbids_it() {
 
     let output = server.run(&["models", "status", "surface-defects", "--json"]);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(status["inputs"][0]["shape"], serde_json::json!([-1, 3, 128, 128]));
+    assert_eq!(status["inputs"][0]["shape"], serde_json::json!([-1, 3, 64, 64]));
     assert_eq!(status["provider"], "tract");
     assert_eq!(status["config"]["max_batch_size"], 16);
     assert!(text(&server.run(&["models", "status", "surface-defects"]).stdout).contains("runs on    tract"));

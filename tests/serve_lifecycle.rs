@@ -90,7 +90,7 @@ async fn versions_whose_files_or_answers_are_wrong_never_serve() {
     workspace.add_shipped();
     let server = workspace.server().ready().await;
     let mut client = server.client();
-    let ask = encoded(&shipped_image("ok-000005.jpg"));
+    let ask = encoded(&shipped_image("ok-000004.jpg"));
     let before = infer(&mut client, ask.clone()).await.unwrap();
     assert_eq!(before.model_version, "1");
 

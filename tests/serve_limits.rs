@@ -248,13 +248,13 @@ async fn images_above_a_models_limits_fail_alone() {
     workspace.add_shipped();
     let toml = workspace.repository().join("surface-defects/model.toml");
     let text = std::fs::read_to_string(&toml).unwrap();
-    workspace.configure("surface-defects", &format!("{text}\n[limits]\nmax_encoded_bytes = 15200\n"));
+    workspace.configure("surface-defects", &format!("{text}\n[limits]\nmax_encoded_bytes = 14000\n"));
     let server = workspace.server().ready().await;
     let mut client = server.client();
     infer(&mut client, encoded(&shipped_image("crack-000001.jpg"))).await.unwrap();
-    let status = infer(&mut client, encoded(&shipped_image("scratch-000019.jpg"))).await.unwrap_err();
+    let status = infer(&mut client, encoded(&shipped_image("scratch-000005.jpg"))).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-    assert!(status.message().contains("15200"), "{status}");
+    assert!(status.message().contains("14000"), "{status}");
 }
 
 #[tokio::test]

@@ -303,7 +303,7 @@ async fn encoded_images_are_classified_by_name() {
     workspace.add_shipped();
     let server = workspace.server().ready().await;
     let mut client = server.client();
-    for (file, class) in [("ok-000005.jpg", "ok"), ("scratch-000002.jpg", "scratch"), ("hole-000003.jpg", "hole")] {
+    for (file, class) in [("ok-000004.jpg", "ok"), ("scratch-000002.jpg", "scratch"), ("hole-000013.jpg", "hole")] {
         let mut request = encoded(&shipped_image(file));
         request.outputs = vec![output("logits", &[("classification", ParameterChoice::Int64Param(2))])];
         let answer = infer(&mut client, request).await.unwrap();
@@ -316,7 +316,7 @@ async fn encoded_images_are_classified_by_name() {
     }
     let metadata = ModelMetadataRequest { name: "surface-defects".into(), version: String::new() };
     let metadata = client.model_metadata(metadata).await.unwrap().into_inner();
-    assert_eq!(metadata.inputs[0].shape, [-1, 3, 128, 128]);
+    assert_eq!(metadata.inputs[0].shape, [-1, 3, 64, 64]);
 }
 
 #[tokio::test]
@@ -324,7 +324,7 @@ async fn an_image_that_cannot_be_decoded_fails_alone() {
     let workspace = Workspace::new();
     workspace.add_shipped();
     let server = workspace.server().ready().await;
-    let good = shipped_image("ok-000005.jpg");
+    let good = shipped_image("ok-000004.jpg");
     let mut bomb = good.clone();
     let frame = bomb.windows(2).position(|two| matches!(two, [0xff, 0xc0..=0xc2])).unwrap();
     bomb[frame + 5..frame + 9].fill(0xff);

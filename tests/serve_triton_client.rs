@@ -30,7 +30,7 @@ async fn the_triton_client_works_by_changing_the_address_alone() {
     let output = Command::new(python)
         .arg(here.join("tests/triton_client.py"))
         .args([server.address().to_string(), http.clone()])
-        .arg(here.join("examples/images/ok-000005.jpg"))
+        .arg(here.join("examples/images/ok-000004.jpg"))
         .output()
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::testing::{MODEL, TestServer};
 
 /// Bytes of one row of the example model's input.
-const ROW: usize = 3 * 128 * 128 * 4;
+const ROW: usize = 3 * 64 * 64 * 4;
 
 struct Client {
     server: TestServer,
@@ -84,7 +84,7 @@ impl Reply {
 }
 
 fn binary_input(rows: usize) -> Value {
-    json!({"name": "image", "datatype": "FP32", "shape": [rows, 3, 128, 128], "parameters": {"binary_data_size": rows * ROW}})
+    json!({"name": "image", "datatype": "FP32", "shape": [rows, 3, 64, 64], "parameters": {"binary_data_size": rows * ROW}})
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -133,8 +133,8 @@ async fn json_and_binary_tensors_give_the_same_answer() {
         assert!(binary.headers.contains_key(name), "{name}");
     }
 
-    let nested = json!([vec![vec![vec![0.5; 128]; 128]; 3]]);
-    let input = json!({"name": "image", "datatype": "FP32", "shape": [1, 3, 128, 128], "data": nested});
+    let nested = json!([vec![vec![vec![0.5; 64]; 64]; 3]]);
+    let input = json!({"name": "image", "datatype": "FP32", "shape": [1, 3, 64, 64], "data": nested});
     let path = format!("/v2/models/{MODEL}/versions/1/infer");
     let text = client.post(&path, &json!({"inputs": [input]})).await.json();
     let data: Vec<f32> = serde_json::from_value(text["outputs"][0]["data"].clone()).unwrap();
@@ -209,13 +209,13 @@ async fn models_are_described_as_triton_does() {
         client.get(&model).await.json(),
         json!({
             "name": MODEL, "versions": ["1"], "platform": "onnxruntime_onnx",
-            "inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 3, 128, 128]}],
+            "inputs": [{"name": "image", "datatype": "FP32", "shape": [-1, 3, 64, 64]}],
             "outputs": [{"name": "logits", "datatype": "FP32", "shape": [-1, 6]}]
         })
     );
     let config = client.get(&format!("{model}/versions/1/config")).await.json();
     assert_eq!((&config["max_batch_size"], &config["name"]), (&json!(4), &json!(MODEL)));
-    assert_eq!(config["input"][0]["dims"], json!([3, 128, 128]));
+    assert_eq!(config["input"][0]["dims"], json!([3, 64, 64]));
     assert_eq!(config["input"][0]["data_type"], "TYPE_FP32");
     assert_eq!(config["version_policy"], json!({"latest": {"num_versions": 1}}));
     for path in ["/v2/models/stats", &format!("{model}/stats"), &format!("{model}/versions/1/stats")] {
@@ -263,7 +263,7 @@ async fn tensors_travel_through_shared_memory() {
     assert_eq!(listed, json!([{"name": "frames", "key": key, "offset": 0, "byte_size": ROW + 24}]));
     let shared = |offset: usize, size: usize| json!({"shared_memory_region": "frames", "shared_memory_offset": offset, "shared_memory_byte_size": size});
     let request = json!({
-        "inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 3, 128, 128], "parameters": shared(0, ROW)}],
+        "inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 3, 64, 64], "parameters": shared(0, ROW)}],
         "outputs": [{"name": "logits", "parameters": shared(ROW, 24)}]
     });
     let answer = client.infer(&request, &[]).await.json();

@@ -44,7 +44,7 @@ impl Examples {
         });
         images.sort();
         if images.is_empty() {
-            bail!("no image in '{}'; expected files such as ok-000005.jpg", images_dir.display());
+            bail!("no image in '{}'; expected files such as ok-000004.jpg", images_dir.display());
         }
         Ok(Self { repository: root.join("repository"), images_dir, images })
     }

@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_truth_is_in_the_files_name() {
-        let answered = Answered::new(Path::new("images/dent-000004.jpg"), Err(Failure::answer("none")));
+        let answered = Answered::new(Path::new("images/dent-000003.jpg"), Err(Failure::answer("none")));
         assert_eq!((answered.truth.as_str(), answered.is_right()), ("dent", false));
     }
 
