@@ -134,7 +134,7 @@ mod tests {
         let mut model = network(1);
         assert_eq!(Card::read(&model), Ok(None));
         let card = Card::of_input(&model, class_names()).unwrap();
-        assert_eq!((card.preprocess.width, card.preprocess.input.as_str()), (16, "input"));
+        assert_eq!((card.preprocess.width, card.preprocess.input.as_str()), (16, "image"));
         card.write(&mut model).unwrap();
         let folder = tempfile::tempdir().unwrap();
         model.save(folder.path().join("m.onnx")).unwrap();

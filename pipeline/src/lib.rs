@@ -5,6 +5,7 @@ pub mod card;
 pub mod data;
 pub mod evaluate;
 mod file;
+pub mod latency;
 mod math;
 pub mod predict;
 pub mod progress;

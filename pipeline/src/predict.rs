@@ -12,6 +12,7 @@ use takt_backend::{Backend, InputView, LoadError, LoadRequest, RunError, Session
 use takt_graph::Model;
 use takt_graph::execute::{ExecuteError, Executor, Mode, Options};
 
+use crate::card;
 use crate::data::{Batch, Batches, Batching, DataError, Images, Tail, Views};
 use crate::progress::Progress;
 
@@ -119,17 +120,31 @@ impl Runner {
 /// Opens a model file on ONNX Runtime where it is built in and found, else on tract. One thread: figures of a model, not of
 /// a machine's cores.
 pub(crate) fn open_session(path: &Path) -> Result<Box<dyn Session>, PredictError> {
-    let request = LoadRequest { model: path.to_owned(), ..LoadRequest::default() };
+    // What cannot be read is told by who loads it.
+    let weight_bits = Model::load(path).ok().and_then(|model| card::weight_bits(&model));
+    let request = LoadRequest { model: path.to_owned(), weight_bits, ..LoadRequest::default() };
+    match onnxruntime()? {
+        Some(backend) => Ok(backend.load(&request)?),
+        None => Ok(takt_backend::tract::TractBackend::new().load(&request)?),
+    }
+}
+
+/// ONNX Runtime on one thread, where it is built in and found. A process can have it with one set of options only, so it
+/// is asked for here.
+///
+/// # Errors
+/// A variable names a library that does not work.
+pub(crate) fn onnxruntime() -> Result<Option<Box<dyn Backend>>, LoadError> {
     #[cfg(feature = "ort")]
     {
         use takt_backend::discover::Surroundings;
         use takt_backend::ort::{OrtBackend, RuntimeOptions};
         let options = RuntimeOptions { intra_op_threads: 1, ..RuntimeOptions::default() };
-        if let Some(backend) = OrtBackend::find(&Surroundings::of_process(), options)? {
-            return Ok(backend.load(&request)?);
-        }
+        let found = OrtBackend::find(&Surroundings::of_process(), options)?;
+        Ok(found.map(|backend| Box::new(backend) as Box<dyn Backend>))
     }
-    Ok(takt_backend::tract::TractBackend::new().load(&request)?)
+    #[cfg(not(feature = "ort"))]
+    Ok(None)
 }
 
 fn run_session(session: &mut dyn Session, batch: &Batch) -> Result<Vec<NamedOutput>, PredictError> {

@@ -40,7 +40,7 @@ pub fn stripes(folder: &Path, count: usize) -> (Dataset, Arc<Images>) {
 /// How the images become tensors.
 pub fn preprocess() -> Preprocess {
     let spec = format!(
-        r#"{{"input": "input", "width": {SIDE}, "height": {SIDE}, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}}"#
+        r#"{{"input": "image", "width": {SIDE}, "height": {SIDE}, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}}"#
     );
     serde_json::from_str(&spec).unwrap()
 }
@@ -56,6 +56,18 @@ pub fn network(seed: u64) -> Model {
 }
 
 pub const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
+/// Whether ONNX Runtime is there. A test run that set out to have it (`TAKT_REQUIRE_ORT=1`) fails without it.
+#[expect(clippy::print_stderr, reason = "a skipped test must not look like a passed one")]
+pub fn require_onnxruntime() -> bool {
+    let found = crate::predict::onnxruntime().unwrap().is_some();
+    if !found {
+        let how = "no ONNX Runtime found; `pip install onnxruntime` or point TAKT_ORT at its library";
+        assert!(std::env::var_os("TAKT_REQUIRE_ORT").is_none_or(|value| value == "0"), "{how}");
+        eprintln!("SKIPPED: {how}");
+    }
+    found
+}
 
 /// An uncompressed picture of [`SIDE`] by [`SIDE`] pixels.
 fn bmp(pixels: &[u8]) -> Vec<u8> {

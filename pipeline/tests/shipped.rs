@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 
 use takt_artifact::golden::Golden;
 use takt_artifact::{Manifest, VersionDir};
-use takt_pipeline::data::surface::{Counts, Label, Plan, Scene, Split, render};
+use takt_pipeline::data::surface::{Label, Plan, Scene, Split, render};
+use takt_pipeline::recipe::{Recipe, Spec};
+
+/// What a checkout may spend on it.
+const MOST_BYTES: u64 = 4_000_000;
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
@@ -22,17 +26,27 @@ fn manifest() -> Manifest {
     version().manifest().unwrap().clone()
 }
 
-/// The plan that the manifest names as its data.
+/// The recipe that made it.
+fn recipe() -> Recipe {
+    Recipe::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("surface-defects.toml")).unwrap()
+}
+
+/// The plan of its images.
 fn plan() -> Plan {
-    serde_json::from_value(manifest().evaluation["data"]["plan"].clone()).unwrap()
+    let specs = recipe().stages.into_iter().map(|(_, spec)| spec);
+    let mut plans = specs.filter_map(|spec| match spec {
+        Spec::Generate(generate) => Some(generate.0.plan().unwrap()),
+        _ => None,
+    });
+    plans.next().unwrap()
 }
 
 #[test]
 fn every_file_is_what_the_manifest_says() {
     let verified = version().verify().unwrap();
     assert_eq!(verified.unlisted, Vec::<String>::new());
-    let model = &manifest().files["model.onnx"];
-    assert!(model.bytes < 1_000_000, "{} bytes", model.bytes);
+    let bytes: u64 = manifest().files.values().map(|file| file.bytes).sum();
+    assert!(bytes < MOST_BYTES, "{bytes} bytes");
 }
 
 #[test]
@@ -48,11 +62,20 @@ fn labels_are_those_of_the_generator() {
 }
 
 #[test]
-fn its_data_is_what_the_command_in_its_readme_generates() {
-    // `takt data generate --test 2000 --calibration 0 --reference 0`, see tests/train_demo/README.md.
-    let counts = Counts { test: 2000, calibration: 0, reference: 0, ..Counts::default() };
-    assert_eq!(plan(), Plan { counts, ..Plan::default() });
-    assert_eq!(manifest().lineage.data, Some(plan().digest()));
+fn it_was_made_by_the_shipped_recipe_and_holds_what_its_gates_demand() {
+    let (recipe, manifest) = (recipe(), manifest());
+    assert_eq!((&manifest.name, &manifest.decision), (&recipe.name, &recipe.decision));
+    assert!(manifest.lineage.pipeline.is_some() && manifest.lineage.data.is_some());
+    assert_eq!(manifest.evaluation["images"], plan().counts.test);
+    let gates = recipe.stages.iter().find_map(|(_, spec)| match spec {
+        Spec::Evaluate(evaluate) => Some(&evaluate.gates),
+        _ => None,
+    });
+    let (gates, figure) = (gates.unwrap(), |name: &str| manifest.evaluation[name].as_f64().unwrap());
+    assert!(figure("balanced_accuracy") >= gates.min_balanced_accuracy.unwrap());
+    assert!(figure("drop_upper_95") <= gates.max_drop.unwrap());
+    assert!(figure("times_faster") >= gates.min_speedup.unwrap());
+    assert!(figure("times_smaller") >= gates.min_size_ratio.unwrap());
 }
 
 #[test]

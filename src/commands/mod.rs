@@ -27,6 +27,8 @@ mod quantize;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "pipeline")]
+mod weigh;
+#[cfg(feature = "pipeline")]
 mod workshop;
 
 use std::process::ExitCode;
@@ -72,6 +74,9 @@ enum Command {
     Package(package::PackageArgs),
     #[cfg(feature = "pipeline")]
     Pipeline(pipeline::PipelineArgs),
+    #[cfg(feature = "pipeline")]
+    #[command(hide = true)]
+    Weigh(weigh::WeighArgs),
 }
 
 /// Runs the subcommand and turns its outcome into an exit code; errors go to stderr.
@@ -105,6 +110,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Package(args) => package::run(args),
         #[cfg(feature = "pipeline")]
         Command::Pipeline(args) => pipeline::run(args),
+        #[cfg(feature = "pipeline")]
+        Command::Weigh(args) => weigh::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         report(&error);

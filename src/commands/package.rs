@@ -54,6 +54,7 @@ pub fn run(args: PackageArgs) -> anyhow::Result<ExitCode> {
         decision: args.decision.as_deref().map(json).transpose()?,
         evaluation: args.evaluation.as_deref().map(json).transpose()?,
         parent: args.parent,
+        pipeline: None,
         parity: stage::PARITY,
     };
     let digest = stage::package(&args.data, &run, &workshop.shop())?;

@@ -103,7 +103,7 @@ impl Pipeline {
     /// For looking only.
     fn plan(&self) -> anyhow::Result<(Plan, PathBuf)> {
         let (recipe, work) = self.read()?;
-        Ok((recipe.plan(Machine { threads: NonZeroUsize::MIN, cache_bytes: 0 })?, work))
+        Ok((recipe.plan(Machine { threads: NonZeroUsize::MIN, cache_bytes: 0, weigh: None })?, work))
     }
 }
 
@@ -117,7 +117,11 @@ impl Run {
     fn run(self) -> anyhow::Result<ExitCode> {
         let (recipe, work) = self.pipeline.read()?;
         let workshop = Workshop::new(self.shop, 0)?;
-        let machine = Machine { threads: workshop.threads(), cache_bytes: workshop.cache_bytes() };
+        let machine = Machine {
+            threads: workshop.threads(),
+            cache_bytes: workshop.cache_bytes(),
+            weigh: Some(super::weigh::ask),
+        };
         let plan = recipe.plan(machine)?;
         let summary = run::run(&plan, &work, &self.again.into(), &Told(&workshop), workshop.stop())?;
         let published = match &self.publish {

@@ -99,6 +99,7 @@ impl Workshop {
             observer: self.observer(),
             progress: self.progress(),
             stop: self.stop(),
+            weigh: Some(super::weigh::ask),
         }
     }
 

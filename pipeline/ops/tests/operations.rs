@@ -206,7 +206,7 @@ fn wrong_shapes_are_refused() -> Result<()> {
 #[test]
 fn steps_are_those_of_the_definition() -> Result<()> {
     for (momentum, nesterov, decoupled) in [(0.0, false, false), (0.9, false, true), (0.9, true, false)] {
-        let options = SgdOptions { learning_rate: 0.1, momentum, nesterov, weight_decay: 0.01, decoupled };
+        let options = SgdOptions { learning_rate: 0.1, momentum, nesterov, weight_decay: 0.01, decoupled, clip: None };
         let weight = Var::from_slice(&[2f32, -1.0], 2, &Device::Cpu)?;
         let mut sgd = Sgd::new(vec![("w".to_owned(), weight.clone())], options)?;
         let (mut expected, mut speed) = ([2f32, -1.0], [0f32; 2]);

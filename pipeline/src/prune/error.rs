@@ -36,6 +36,12 @@ pub enum PruneStageError {
         /// What works.
         instead: &'static str,
     },
+    /// Nothing by which channels could be driven to zero.
+    #[error(
+        "sparsity works on BatchNormalization, which this model has not on every channel (folded by its exporter?); leave it out, \
+         or export the model in training mode"
+    )]
+    Sparsity,
     /// Settings out of range.
     #[error("{0}")]
     Settings(String),

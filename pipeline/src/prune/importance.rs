@@ -3,13 +3,12 @@
 //! Scores of channels are only comparable where their weights are alike, so each group's scores are divided by their mean
 //! (Fang et al. 2023, "DepGraph", normalises likewise).
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use takt_graph::Model;
-use takt_graph::channels::{Group, Groups, Member, Role};
+use takt_graph::channels::{Group, Groups, Role};
 
 use super::error::PruneStageError;
+use super::taylor::Taylor;
 
 /// By what a channel is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,12 +21,9 @@ pub enum Criterion {
     L1,
     /// Root of its weights' squares.
     L2,
-    /// Gradient times weight: by how much the loss would change (Molchanov et al. 2019).
+    /// By how much the loss would change, to the first order (Molchanov et al. 2019): see [`Taylor`].
     Taylor,
 }
-
-/// Sums of gradient times weight, by initialiser and element: see [`Criterion::Taylor`].
-pub type Taylor = BTreeMap<String, Vec<f32>>;
 
 /// A score per group and unit; the mean of each group is 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,10 +40,11 @@ impl Criterion {
     }
 
     /// Which parts of a channel count.
-    const fn counts(self, role: Role) -> bool {
+    pub(super) const fn counts(self, role: Role) -> bool {
         match self {
             Self::Gamma => matches!(role, Role::Scale),
             Self::L1 | Self::L2 => matches!(role, Role::Filters | Role::Inputs),
+            // What is read of a channel is gone with it, but says the same a second time.
             Self::Taylor => matches!(role, Role::Filters | Role::Bias | Role::Scale | Role::Shift),
         }
     }
@@ -65,74 +62,57 @@ impl Importance {
         taylor: Option<&Taylor>,
     ) -> Result<Self, PruneStageError> {
         let missing = |needs, instead| PruneStageError::Criterion { criterion: criterion.label(), needs, instead };
+        if criterion == Criterion::Taylor {
+            let taylor = taylor.ok_or_else(|| missing("gradients", "gamma or l2"))?;
+            return Ok(Self(taylor.scores().into_iter().map(normalised).collect()));
+        }
         let mut scored = Vec::with_capacity(groups.groups.len());
         for group in &groups.groups {
             let mut scores = vec![0.0; group.units.len()];
             let mut any = false;
             for (place, member) in group.members.iter().enumerate().filter(|(_, member)| criterion.counts(member.role))
             {
-                let values = match criterion {
-                    Criterion::Taylor => {
-                        let taylor = taylor.ok_or_else(|| missing("gradients", "gamma or l2"))?;
-                        taylor.get(&member.initializer).cloned().unwrap_or_default()
-                    }
-                    _ => weight(model, member)?,
-                };
+                let Some(tensor) = model.graph().initializer_named(&member.initializer) else { continue };
+                let (shape, values) = (tensor.shape()?, tensor.f32s()?);
                 any |= !values.is_empty();
-                add(model, group, place, member, &values, criterion, &mut scores);
+                let value = |at: usize| values.get(at).copied().map_or(0.0, f64::from);
+                let amount = |at: usize| match criterion {
+                    Criterion::L1 => value(at).abs(),
+                    _ => value(at).powi(2),
+                };
+                add(group, place, &shape, amount, &mut scores);
             }
             if !any {
                 return Err(missing("BatchNormalization on every channel", "l2 or taylor"));
             }
-            if criterion != Criterion::L1 && criterion != Criterion::Taylor {
+            if criterion != Criterion::L1 {
                 scores.iter_mut().for_each(|score| *score = score.sqrt());
             }
-            let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
-            let mean = if mean > 0.0 { mean } else { 1.0 };
-            scored.push(scores.into_iter().map(|score| score / mean).collect());
+            scored.push(normalised(scores));
         }
         Ok(Self(scored))
     }
 }
 
-fn weight(model: &Model, member: &Member) -> Result<Vec<f32>, PruneStageError> {
-    match model.graph().initializer_named(&member.initializer) {
-        Some(tensor) => Ok(tensor.f32s()?),
-        None => Ok(Vec::new()),
-    }
+fn normalised(scores: Vec<f64>) -> Vec<f64> {
+    let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+    let mean = if mean > 0.0 { mean } else { 1.0 };
+    scores.into_iter().map(|score| score / mean).collect()
 }
 
-/// Adds what a member says of each unit.
-fn add(
-    model: &Model,
-    group: &Group,
-    place: usize,
-    member: &Member,
-    values: &[f32],
-    criterion: Criterion,
-    scores: &mut [f64],
-) {
-    let dims =
-        model.graph().initializer_named(&member.initializer).map(|tensor| tensor.dims.clone()).unwrap_or_default();
-    let extent = |dims: &[i64]| dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).product::<usize>();
-    let (Some(&along), Some(after)) = (dims.get(member.axis), dims.get(member.axis + 1..)) else { return };
-    let (along, inner) = (usize::try_from(along).unwrap_or(0), extent(after));
+/// Adds to each unit of a group what its elements of a member amount to. `amount` is told an element's place in the member's
+/// tensor, which has this `shape`.
+pub(super) fn add(group: &Group, place: usize, shape: &[usize], amount: impl Fn(usize) -> f64, scores: &mut [f64]) {
+    let Some(member) = group.members.get(place) else { return };
+    let (Some(&along), Some(after)) = (shape.get(member.axis), shape.get(member.axis + 1..)) else { return };
+    let inner: usize = after.iter().product();
     // What each index of the axis amounts to.
     let mut of_index = vec![0.0; along];
-    if inner == 0 || along == 0 || values.len() != extent(&dims) {
-        return;
-    }
-    for (row, chunk) in values.chunks_exact(inner).enumerate() {
-        let sum: f64 = match criterion {
-            Criterion::Gamma | Criterion::L2 => chunk.iter().map(|&value| f64::from(value).powi(2)).sum(),
-            Criterion::L1 => chunk.iter().map(|&value| f64::from(value.abs())).sum(),
-            Criterion::Taylor => chunk.iter().map(|&value| f64::from(value)).sum(),
-        };
-        of_index[row % along] += sum;
+    for at in 0..shape.iter().product() {
+        of_index[at / inner % along] += amount(at);
     }
     for (unit, score) in group.units.iter().zip(scores) {
         let indices = unit.slices[place].iter().cloned().flatten();
-        let sum: f64 = indices.filter_map(|index| of_index.get(index)).sum();
-        *score += if criterion == Criterion::Taylor { sum.abs() } else { sum };
+        *score += indices.filter_map(|index| of_index.get(index)).sum::<f64>();
     }
 }

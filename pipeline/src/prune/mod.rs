@@ -7,13 +7,17 @@
 mod budget;
 mod error;
 mod importance;
+mod keep;
 mod reestimate;
 mod select;
+mod taylor;
 #[cfg(test)]
 mod tests;
 
 pub use budget::{Budget, Measure};
 pub use error::PruneStageError;
-pub use importance::{Criterion, Importance, Taylor};
+pub use importance::{Criterion, Importance};
+pub use keep::Keep;
 pub use reestimate::reestimate;
-pub use select::{GroupPlan, Plan, Settings, select};
+pub use select::{Bounds, GroupPlan, Plan, Settings, name, select};
+pub use taylor::{Lesson, Taylor};

@@ -3,7 +3,10 @@ use takt_graph::channels::{self, Groups};
 use takt_graph::cost::total;
 use takt_graph::{Model, clean};
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
+use crate::latency::{Kind, Surface, Timed, Window};
 use crate::progress::Silent;
 use crate::testing::{TWO, network, stripes};
 
@@ -14,9 +17,23 @@ fn prepared() -> (Model, Groups) {
     (model, groups)
 }
 
+fn planned(
+    model: &Model,
+    groups: &Groups,
+    importance: &Importance,
+    settings: &Settings,
+) -> Result<Plan, PruneStageError> {
+    let budget = match settings.measure {
+        Measure::Parameters => Budget::parameters(model, groups)?,
+        _ => Budget::macs(model, groups)?,
+    };
+    let bounds = Bounds::of(groups, &budget, settings)?;
+    select(groups, importance, &budget, &bounds, settings)
+}
+
 fn pruned(model: &Model, groups: &Groups, criterion: Criterion, settings: &Settings) -> (Model, Plan) {
     let importance = Importance::of(model, groups, criterion, None).unwrap();
-    let plan = select(model, groups, &importance, settings).unwrap();
+    let plan = planned(model, groups, &importance, settings).unwrap();
     let mut small = model.clone();
     plan.apply(&mut small, groups).unwrap();
     (small, plan)
@@ -26,7 +43,7 @@ fn pruned(model: &Model, groups: &Groups, criterion: Criterion, settings: &Setti
 fn the_forecast_is_what_the_pruned_model_costs() {
     let (model, groups) = prepared();
     for (criterion, keep) in [(Criterion::Gamma, 0.5), (Criterion::L1, 0.3), (Criterion::L2, 0.7)] {
-        let settings = Settings { keep, block: 2, ..Settings::default() };
+        let settings = Settings { keep: keep.into(), block: 2, ..Settings::default() };
         let (small, plan) = pruned(&model, &groups, criterion, &settings);
         let (before, after) = (total(&model).unwrap().macs, total(&small).unwrap().macs);
         assert_eq!(plan.before, before);
@@ -38,7 +55,7 @@ fn the_forecast_is_what_the_pruned_model_costs() {
 #[test]
 fn parameters_are_forecast_as_well() {
     let (model, groups) = prepared();
-    let settings = Settings { measure: Measure::Parameters, keep: 0.4, block: 2, ..Settings::default() };
+    let settings = Settings { measure: Measure::Parameters, keep: Keep::Share(0.4), block: 2, ..Settings::default() };
     let (small, plan) = pruned(&model, &groups, Criterion::L2, &settings);
     let found = total(&small).unwrap().parameters;
     let off = plan.after.abs_diff(found) as f64 / found as f64;
@@ -68,8 +85,8 @@ fn the_least_important_channel_goes_first() {
 fn an_impossible_target_says_what_is_possible() {
     let (model, groups) = prepared();
     let importance = Importance::of(&model, &groups, Criterion::L2, None).unwrap();
-    let settings = Settings { keep: 0.001, keep_at_least: 0.5, block: 1, ..Settings::default() };
-    let error = select(&model, &groups, &importance, &settings).unwrap_err().to_string();
+    let settings = Settings { keep: Keep::Share(0.001), keep_at_least: 0.5, block: 1, ..Settings::default() };
+    let error = planned(&model, &groups, &importance, &settings).unwrap_err().to_string();
     assert!(error.contains("at least") && error.contains("keep_at_least"), "{error}");
 }
 
@@ -100,6 +117,147 @@ fn reestimated_statistics_are_those_of_the_images() {
     }
 }
 
+fn lesson<'a>(
+    images: &'a std::sync::Arc<crate::data::Images>,
+    train: &'a [usize],
+    settings: &'a crate::train::Settings,
+) -> Lesson<'a> {
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+    Lesson { images, train, settings, batches: 4, threads: TWO, progress: &Silent, stop: &GO_ON }
+}
+
+fn small_batches() -> crate::train::Settings {
+    crate::train::Settings { batch: 9.try_into().unwrap(), augment: crate::data::Augment::NONE, ..Default::default() }
+}
+
+/// By how much a channel that adds nothing to the loss would be missed, and the mean of its group.
+fn of_a_dead_channel(model: &mut Model) -> (f64, f64) {
+    let groups = channels::groups(model).unwrap();
+    // Within a block, so that nothing but its own layer makes the channel.
+    let place = groups
+        .groups
+        .iter()
+        .position(|group| group.members.iter().filter(|m| m.role == channels::Role::Filters).count() == 1);
+    let place = place.unwrap();
+    let group = &groups.groups[place];
+    for (at, member) in group.members.iter().enumerate().filter(|(_, member)| member.role == channels::Role::Inputs) {
+        let tensor = model.graph().initializer_named(&member.initializer).unwrap();
+        let (shape, mut values) = (tensor.shape().unwrap(), tensor.f32s().unwrap());
+        let inner: usize = shape[member.axis + 1..].iter().product();
+        let dead = group.units[1].slices[at][0].clone();
+        values
+            .iter_mut()
+            .enumerate()
+            .filter(|(at, _)| dead.contains(&(at / inner % shape[member.axis])))
+            .for_each(|(_, value)| *value = 0.0);
+        let name = member.initializer.clone();
+        model.graph_mut().set_initializer(takt_graph::onnx::TensorProto::from_f32(&name, &shape, &values));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (_, images) = stripes(folder.path(), 12);
+    let (train, settings) = ((0..images.len()).collect::<Vec<_>>(), small_batches());
+    let taylor = Taylor::measure(model, &groups, &lesson(&images, &train, &settings)).unwrap().unwrap();
+    let scores = &Importance::of(model, &groups, Criterion::Taylor, Some(&taylor)).unwrap().0[place];
+    (scores[1], scores.iter().sum::<f64>() / scores.len() as f64)
+}
+
+#[test]
+fn a_channel_that_nobody_reads_has_no_gradient() {
+    let mut model = network(3);
+    clean::clean(&mut model).unwrap();
+    let (dead, mean) = of_a_dead_channel(&mut model);
+    assert!(dead < 1e-6 && (mean - 1.0).abs() < 1e-9, "{dead} of {mean}");
+}
+
+#[test]
+fn gradients_rank_channels_where_batch_normalisation_is_folded_too() {
+    let mut model = network(3);
+    clean::clean(&mut model).unwrap();
+    clean::fold_batch_norm(&mut model).unwrap();
+    let (dead, mean) = of_a_dead_channel(&mut model);
+    assert!(dead < 1e-6 && (mean - 1.0).abs() < 1e-9, "{dead} of {mean}");
+}
+
+/// The first order says what happens for a small step: the derivative of the loss along a channel's gamma and beta.
+#[test]
+fn gradient_times_weight_is_how_the_loss_changes_with_the_channel() {
+    let (model, groups) = prepared();
+    let folder = tempfile::tempdir().unwrap();
+    let (_, images) = stripes(folder.path(), 3);
+    let (train, settings) = ((0..images.len()).collect::<Vec<_>>(), small_batches());
+    let lesson = lesson(&images, &train, &settings);
+    let scores = Taylor::measure(&model, &groups, &lesson).unwrap().unwrap().scores();
+    let objective = crate::train::Objective::new(&settings, 3, &images, &train).unwrap();
+    let views = crate::data::Views::Augmented { augment: settings.augment, seed: settings.seed, view: 0 };
+    let batching = crate::data::Batching { size: settings.batch, tail: crate::data::Tail::Keep, views, threads: TWO };
+    let order = crate::data::epoch_order(&train, settings.seed, 0);
+    let loss = |scale: f32, group: &channels::Group, unit: usize| -> f64 {
+        let mut model = model.clone();
+        for (at, member) in group.members.iter().enumerate() {
+            if !matches!(member.role, channels::Role::Scale | channels::Role::Shift) {
+                continue;
+            }
+            let mut values = model.graph().initializer_named(&member.initializer).unwrap().f32s().unwrap();
+            group.units[unit].slices[at].iter().cloned().flatten().for_each(|index| values[index] *= scale);
+            let tensor = takt_graph::onnx::TensorProto::from_f32(&member.initializer, &[values.len()], &values);
+            model.graph_mut().set_initializer(tensor);
+        }
+        let executor = takt_graph::execute::Executor::new(&model, &Default::default()).unwrap();
+        let batch = crate::data::Batches::start(&images, &order, batching).unwrap().next().unwrap().unwrap();
+        let (_, loss) = objective.run(&executor, batch, None).unwrap();
+        f64::from(loss.to_scalar::<f32>().unwrap())
+    };
+    let step = 0.05;
+    for (group, scores) in groups.groups.iter().zip(&scores) {
+        let change = (loss(1.0 + step, group, 0) - loss(1.0 - step, group, 0)).abs() / (2.0 * f64::from(step));
+        // A twentieth of the weight is no small step for a ReLU, and losses are single precision.
+        assert!((change - scores[0]).abs() < 0.1 * change + 2e-4, "{} instead of {change}", scores[0]);
+    }
+}
+
+#[test]
+fn gradients_are_demanded_where_they_rank() {
+    let (model, groups) = prepared();
+    let error = Importance::of(&model, &groups, Criterion::Taylor, None).unwrap_err().to_string();
+    assert!(error.contains("gradients"), "{error}");
+}
+
+/// Times that fall only where two blocks have gone, as those of kernels with wide tiles do.
+#[test]
+fn a_flat_stretch_of_measured_times_is_crossed() {
+    let (model, groups) = prepared();
+    let layers: Vec<Timed> = takt_graph::cost::per_node(&model)
+        .unwrap()
+        .into_iter()
+        .filter(|cost| cost.macs > 0)
+        .map(|cost| {
+            let weight = model.graph().node[cost.node].input_name(1).unwrap();
+            let dims = model.graph().initializer_named(weight).unwrap().shape().unwrap();
+            let window = Window { kernel: [3, 3], strides: [1, 1], pads: [1; 4], dilations: [1, 1], image: [16, 16] };
+            // By its outputs alone: 8 and 7 to 5 channels cost the same.
+            let surface = Surface::new([vec![1], vec![4, 5, 8, 12, 16]], vec![1.0, 2.0, 2.0, 2.0, 3.0]);
+            Timed { node: cost.node, inputs: dims[1], outputs: dims[0], kind: Kind::Conv(window), surface }
+        })
+        .collect();
+    let budget = Budget::latency(&model, &groups, layers);
+    let importance = Importance::of(&model, &groups, Criterion::L2, None).unwrap();
+    let settings = Settings { measure: Measure::Latency, keep: Keep::Share(0.7), block: 1, ..Settings::default() };
+    let bounds = Bounds::of(&groups, &budget, &settings).unwrap();
+    let plan = select(&groups, &importance, &budget, &bounds, &settings).unwrap();
+    let kept: Vec<usize> = plan.groups.iter().map(|group| group.kept).collect();
+    assert!(budget.cost(&kept) <= 0.7 * budget.whole(), "{kept:?}");
+    assert!(plan.groups.iter().any(|group| group.channels == 8 && group.kept <= 4), "{plan:?}");
+}
+
+#[test]
+fn a_time_is_asked_for_in_the_unit_of_time() {
+    let (model, groups) = prepared();
+    let budget = Budget::macs(&model, &groups).unwrap();
+    let settings = Settings { keep: Keep::Milliseconds(5.0), block: 0, ..Settings::default() };
+    let error = Bounds::of(&groups, &budget, &settings).unwrap_err().to_string();
+    assert!(error.contains("found 5ms") && error.contains("block is 0"), "all at once: {error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
@@ -107,8 +265,8 @@ proptest! {
     fn every_plan_keeps_the_floor_and_the_blocks(keep in 0.2f64..1.0, floor in 0.0f64..0.5, block in 1usize..5) {
         let (model, groups) = prepared();
         let importance = Importance::of(&model, &groups, Criterion::L2, None).unwrap();
-        let settings = Settings { keep, keep_at_least: floor, block, ..Settings::default() };
-        match select(&model, &groups, &importance, &settings) {
+        let settings = Settings { keep: keep.into(), keep_at_least: floor, block, ..Settings::default() };
+        match planned(&model, &groups, &importance, &settings) {
             Ok(plan) => {
                 prop_assert!(plan.after as f64 <= keep * plan.before as f64 + 1.0);
                 for group in &plan.groups {

@@ -9,8 +9,8 @@ use crate::data::{Split, surface};
 use crate::evaluate::gates::{Gates, ParityGate};
 use crate::prune::{Criterion, Settings as Cut};
 use crate::quantise::{Options, Target};
-use crate::stage::{Architecture, Tune};
-use crate::train::{Distil, Settings};
+use crate::stage::{Architecture, Tune, sparse_epochs};
+use crate::train::{Distil, Settings, Sparsity};
 
 /// One stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +95,12 @@ pub struct Prune {
     /// How the teacher is listened to.
     #[serde(default)]
     pub distil: Distil,
+    /// Channels are driven to zero before the first cut; without it they are cut as they are.
+    #[serde(default)]
+    pub sparsity: Option<Sparsity>,
+    /// For so many epochs.
+    #[serde(default = "sparse_epochs")]
+    pub sparse_epochs: u32,
     /// Points of balanced accuracy on the validation split that may be lost.
     #[serde(default)]
     pub max_drop: Option<f64>,
@@ -218,6 +224,14 @@ impl Spec {
             Self::Quantise(_) => "quantize",
             Self::Evaluate(_) => "evaluate",
             Self::Package(_) => "package",
+        }
+    }
+
+    /// Raised when stages of its kind come to give other results from the same settings.
+    pub(super) const fn revision(&self) -> u32 {
+        match self {
+            Self::Generate(_) | Self::Train(_) | Self::Prune(_) | Self::Evaluate(_) | Self::Package(_) => 1,
+            Self::Quantise(_) => 2,
         }
     }
 

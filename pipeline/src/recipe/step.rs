@@ -17,10 +17,8 @@ use crate::data::Split;
 use crate::data::surface::{self, GenerateError};
 use crate::evaluate::Report;
 use crate::run::{self, Context, StageReport, Unfinished};
-use crate::stage::{self, MODEL, REPORT, Shop, StageError};
+use crate::stage::{self, MODEL, REPORT, Shop, StageError, Weigh};
 
-/// Raised when the stages come to give other results from the same settings.
-const REVISION: u32 = 2;
 /// What stages leave for going on and nobody reads later.
 const LEFTOVERS: [&str; 2] = ["checkpoint", "teacher"];
 /// Number of the version that a package stage writes.
@@ -33,6 +31,8 @@ pub struct Machine {
     pub threads: NonZeroUsize,
     /// Bytes of decoded images that may be kept.
     pub cache_bytes: usize,
+    /// Measures memory in a process of its own, where there can be one.
+    pub weigh: Option<Weigh>,
 }
 
 /// A stage with what it needs to know of the recipe around it.
@@ -83,7 +83,7 @@ impl run::Stage for Step {
                 json!({ "package": package, "decision": self.decision, "model": self.model })
             }
         };
-        json!({ "revision": REVISION, "settings": settings })
+        json!({ "revision": self.spec.revision(), "settings": settings })
     }
 
     fn inputs(&self) -> &[String] {
@@ -106,6 +106,7 @@ impl run::Stage for Step {
             observer: context.training(),
             progress: context.progress(),
             stop: context.stop(),
+            weigh: self.machine.weigh,
         };
         let work = Work { step: self, inputs, out, shop };
         let report = match &self.spec {
@@ -114,7 +115,7 @@ impl run::Stage for Step {
             Spec::Prune(prune) => work.prune(prune),
             Spec::Quantise(quantise) => work.quantise(quantise),
             Spec::Evaluate(evaluate) => work.evaluate(evaluate),
-            Spec::Package(package) => work.package(package),
+            Spec::Package(package) => work.package(package, context),
         }?;
         clear(out)?;
         Ok(report)
@@ -174,15 +175,15 @@ impl Work<'_> {
             model: self.file(&prune.model, MODEL),
             cut: prune.cut,
             criterion: prune.criterion,
+            sparsity: prune.sparsity,
+            sparse_epochs: prune.sparse_epochs,
             rounds: prune.rounds,
             settings: prune.settings.clone(),
             distil: prune.distil,
             max_drop: prune.max_drop,
+            latencies: None,
         };
         let pruned = stage::prune(&self.at(&prune.data), self.out, &run, &self.shop)?;
-        for round in 1..=prune.rounds.get() {
-            clear(&self.out.join(format!("round-{round}")))?;
-        }
         let share = |of: fn(&stage::Round) -> [u64; 2]| {
             let (first, last) = (pruned.rounds.first(), pruned.rounds.last());
             first.zip(last).map(|(first, last)| of(last)[1] as f64 / of(first)[0] as f64)
@@ -232,7 +233,7 @@ impl Work<'_> {
         Ok(StageReport { refused, ..told(figures(&report)) })
     }
 
-    fn package(&self, package: &spec::Package) -> Result<StageReport, Unfinished> {
+    fn package(&self, package: &spec::Package, context: &Context<'_>) -> Result<StageReport, Unfinished> {
         let folder = version_folder(self.out, &self.step.model);
         // What a run that was killed had written; only a result that the runner knows of counts.
         match fs::remove_dir_all(self.out.join(&self.step.model)) {
@@ -250,6 +251,7 @@ impl Work<'_> {
             decision: self.step.decision.clone(),
             evaluation,
             parent: None,
+            pipeline: context.key().map(ToString::to_string),
             parity: package.parity.unwrap_or(stage::PARITY),
         };
         let digest = stage::package(&self.at(&package.data), &run, &self.shop)?;
@@ -279,10 +281,14 @@ fn read_report(path: &Path) -> Result<Report, Unfinished> {
     serde_json::from_str(&text).map_err(|error| bad(&error))
 }
 
-/// Removes what a stage kept for going on.
-fn clear(folder: &Path) -> Result<(), Unfinished> {
-    for name in LEFTOVERS {
-        match fs::remove_dir_all(folder.join(name)) {
+/// Removes what a stage kept for going on; rounds have folders of their own.
+fn clear(out: &Path) -> Result<(), Unfinished> {
+    let entries = fs::read_dir(out)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut folders: Vec<PathBuf> = entries.collect::<Result<_, _>>()?;
+    folders.retain(|path| path.is_dir());
+    folders.push(out.to_owned());
+    for folder in folders.iter().flat_map(|folder| LEFTOVERS.map(|name| folder.join(name))) {
+        match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }

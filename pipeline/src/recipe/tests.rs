@@ -8,7 +8,7 @@ use super::*;
 use crate::run::{Ended, Happened, Options, Unobserved, run, show};
 use crate::testing::{SIDE, stripes};
 
-const MACHINE: Machine = Machine { threads: NonZeroUsize::new(2).unwrap(), cache_bytes: 1 << 24 };
+const MACHINE: Machine = Machine { threads: NonZeroUsize::new(2).unwrap(), cache_bytes: 1 << 24, weigh: None };
 
 fn text(gates: &str) -> String {
     format!(

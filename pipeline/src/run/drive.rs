@@ -150,7 +150,7 @@ impl<'a> Drive<'a> {
         let (clock, started) = (Instant::now(), SystemTime::now().duration_since(SystemTime::UNIX_EPOCH));
         let result = |(name, _): &(&str, Key)| Some(((*name).to_owned(), self.results.get(name)?.clone()));
         let inputs: BTreeMap<String, PathBuf> = step.inputs.iter().filter_map(result).collect();
-        let context = Context::new(self.observer, self.stop);
+        let context = Context { observer: self.observer, stop: self.stop, key: Some(&step.key) };
         // The run folder is what a later run goes on from, after a panic as after a kill.
         let report = catch_unwind(AssertUnwindSafe(|| step.stage.run(&inputs, &out, &context)))
             .map_err(|panic| Unfinished::Panicked(message(panic.as_ref())))??;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::decide::Why;
+use super::key::Key;
 use super::summary::Row;
 use crate::progress::{Progress, Silent};
 use crate::train;
@@ -50,13 +51,20 @@ impl Observer for Unobserved {}
 pub struct Context<'a> {
     pub(super) observer: &'a dyn Observer,
     pub(super) stop: &'a AtomicBool,
+    pub(super) key: Option<&'a Key>,
 }
 
 impl<'a> Context<'a> {
     /// For running a stage by itself.
     #[must_use]
     pub fn new(observer: &'a dyn Observer, stop: &'a AtomicBool) -> Self {
-        Self { observer, stop }
+        Self { observer, stop, key: None }
+    }
+
+    /// The key under which the result will be kept, where a run asks for it.
+    #[must_use]
+    pub const fn key(&self) -> Option<&'a Key> {
+        self.key
     }
 
     /// Where to tell how far the stage is.

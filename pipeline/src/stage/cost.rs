@@ -5,6 +5,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::error::StageError;
+use super::shop::{Shop, open};
+use crate::card::Card;
 use crate::data::Batch;
 use crate::evaluate::Cost;
 use crate::predict::Runner;
@@ -16,10 +18,15 @@ const RUNS: usize = 60;
 pub(super) type Opened<'a> = (&'a Runner, &'a Path);
 
 /// Measures a model, and its parent in the same run if that takes the same image. `image` is a batch of one.
-pub(super) fn measure(model: Opened<'_>, parent: Option<Opened<'_>>, image: &Batch) -> Result<Cost, StageError> {
+pub(super) fn measure(
+    model: Opened<'_>,
+    parent: Option<Opened<'_>>,
+    image: &Batch,
+    shop: &Shop<'_>,
+) -> Result<Cost, StageError> {
     let mut cost = Cost {
         size_bytes: size(model.1),
-        memory_bytes: memory(model.1, image)?,
+        memory_bytes: shop.weigh.and_then(|weigh| weigh(model.1)),
         parent_size_bytes: parent.and_then(|(_, file)| size(file)),
         ..Cost::default()
     };
@@ -53,12 +60,24 @@ fn latencies<const N: usize>(runners: [&Runner; N], image: &Batch) -> Result<[f6
     Ok(least)
 }
 
-/// Resident memory that one more session of the model adds when it has run an image; `None` where the system does not
-/// tell. The runtime itself is there already.
-fn memory(file: &Path, image: &Batch) -> Result<Option<u64>, StageError> {
+/// Resident memory in bytes that the runtime and one session of the model add to this process when an image has been run;
+/// `None` where the system does not tell. To be asked once in a process that has run nothing before: freed memory is
+/// used again, and a second session seems to take none.
+///
+/// # Errors
+/// The model cannot be loaded or run.
+pub fn weigh(file: &Path) -> Result<Option<u64>, StageError> {
+    let (model, card) = open(file)?;
+    let card = match card {
+        Some(card) => card,
+        None => Card::of_input(&model, Vec::new())?,
+    };
+    drop(model);
+    let [a, b, c] = card.preprocess.shape();
+    let image = Batch { inputs: vec![0.0; a * b * c], shape: [1, a, b, c], labels: Vec::new(), samples: Vec::new() };
     let Some(before) = resident() else { return Ok(None) };
     let runner = Runner::file(file)?;
-    runner.run(image.clone())?;
+    runner.run(image)?;
     Ok(resident().map(|after| after.saturating_sub(before)))
 }
 

@@ -11,6 +11,7 @@ use takt_graph::{LoadError, SaveError};
 use crate::card::CardError;
 use crate::data::DataError;
 use crate::evaluate::EvaluateError;
+use crate::latency::LatencyError;
 use crate::predict::PredictError;
 use crate::prune::PruneStageError;
 use crate::quantise::QuantiseError;
@@ -31,9 +32,11 @@ pub enum StageError {
     #[error(transparent)]
     Train(TrainError),
     #[error(transparent)]
-    Predict(PredictError),
+    Predict(Box<PredictError>),
     #[error(transparent)]
     Prune(#[from] PruneStageError),
+    #[error(transparent)]
+    Latency(#[from] LatencyError),
     #[error(transparent)]
     Quantise(#[from] QuantiseError),
     #[error(transparent)]
@@ -66,7 +69,8 @@ impl StageError {
 impl From<TrainError> for StageError {
     fn from(error: TrainError) -> Self {
         match error {
-            TrainError::Predict(error) | TrainError::Teacher(error @ PredictError::Interrupted) => error.into(),
+            TrainError::Predict(error) => (*error).into(),
+            TrainError::Teacher(error) if matches!(*error, PredictError::Interrupted) => Self::Interrupted,
             error => Self::Train(error),
         }
     }
@@ -76,7 +80,7 @@ impl From<PredictError> for StageError {
     fn from(error: PredictError) -> Self {
         match error {
             PredictError::Interrupted => Self::Interrupted,
-            error => Self::Predict(error),
+            error => Self::Predict(Box::new(error)),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use takt_artifact::{Decision, Preprocess};
+use takt_graph::Model;
 
 use super::cost;
 use super::error::StageError;
@@ -14,7 +15,7 @@ use super::shop::{Ready, Shop, open, report};
 use crate::card::Card;
 use crate::data::{Batches, Batching, Split, Tail, Views};
 use crate::evaluate::gates::{self, Gates};
-use crate::evaluate::{Input, Predictions, Report, ReportOptions, pictures};
+use crate::evaluate::{Input, Metrics, Predictions, Report, ReportOptions, pictures};
 use crate::predict::{Runner, run_views};
 
 /// Images at a time where latency does not matter.
@@ -63,7 +64,7 @@ pub fn evaluate(
     let one = one_image(&ready, run.split, shop)?;
     let own = (&runner, run.model.as_path());
     match &run.parent {
-        None => told.cost = cost::measure(own, None, &one)?,
+        None => told.cost = cost::measure(own, None, &one, shop)?,
         Some(path) => {
             let preprocess = preprocess_of_parent(path, &ready)?;
             // Images that both see alike are decoded once.
@@ -73,7 +74,7 @@ pub fn evaluate(
             let parent = Runner::file(path)?;
             told.compare(&judged, &predictions(&parent, seen, run.split, decision.as_ref(), shop)?)?;
             let takes_the_same = preprocess.shape() == card.preprocess.shape();
-            told.cost = cost::measure(own, takes_the_same.then_some((&parent, path)), &one)?;
+            told.cost = cost::measure(own, takes_the_same.then_some((&parent, path)), &one, shop)?;
             told.cost.parent_size_bytes = cost::size(path);
         }
     }
@@ -121,6 +122,12 @@ fn same_classes(parent: &[String], model: &[String]) -> Result<(), StageError> {
         found: parent.join(", "),
         expected: format!("those of the model in their order: {}", model.join(", ")),
     })
+}
+
+/// Balanced accuracy of a graph on the validation split.
+pub(super) fn balanced_accuracy(model: &Model, ready: &Ready, shop: &Shop<'_>) -> Result<f64, StageError> {
+    let predictions = predictions(&Runner::executor(model)?, ready, Split::Validation, None, shop)?;
+    Ok(Metrics::of(&predictions).balanced_accuracy)
 }
 
 /// A model's outputs on a split, judged.

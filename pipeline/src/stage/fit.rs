@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use takt_graph::arch::{MobileNetOptions, ResNetOptions, mobilenet_v2, resnet_cifar, resnet18, resnet50};
+use takt_graph::channels::Groups;
 use takt_graph::{Model, clean};
 
 use super::error::StageError;
 use super::shop::{MODEL, Ready, Shop, folder, open, report};
 use crate::card::Card;
 use crate::data::{Dataset, Split};
-use crate::train::{Answers, Distil, Ended, Fitted, Job, Settings, Teacher, fit};
+use crate::train::{Answers, Distil, Ended, Fitted, Job, Settings, Sparsity, Teacher, fit};
 
 /// Networks that can be begun from nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,36 +78,46 @@ pub fn train(data: &Path, out: &Path, run: &Train, shop: &Shop<'_>) -> Result<Fi
         Some((path, distil)) => Some(ask(path, *distil, &ready, &card, &run.settings, out, shop)?),
     };
     let key = key(&model, &run.settings, run.teacher.as_ref(), &ready)?;
-    let fitted =
-        run_fit(&mut model, &ready, &run.settings, answers.as_ref(), (&out.join("checkpoint"), &key), out, shop)?;
+    let course = Course { settings: &run.settings, teacher: answers.as_ref(), sparsity: None, key: &key, out };
+    let fitted = run_fit(&mut model, &ready, &course, shop)?;
     card.write(&mut model)?;
     model.save(out.join(MODEL))?;
     report(out, &fitted.records)?;
     Ok(fitted)
 }
 
+/// One run of the loop.
+pub(super) struct Course<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) teacher: Option<&'a Answers>,
+    /// Channels to be driven to zero.
+    pub(super) sparsity: Option<(Sparsity, &'a Groups)>,
+    /// Names the run in its checkpoint.
+    pub(super) key: &'a str,
+    /// Folder of its metrics and `checkpoint/`.
+    pub(super) out: &'a Path,
+}
+
 /// The loop with its log of metrics; an interrupted run is an error here, since nothing can follow it.
 pub(super) fn run_fit(
     model: &mut Model,
     ready: &Ready,
-    settings: &Settings,
-    teacher: Option<&Answers>,
-    checkpoint: (&Path, &str),
-    out: &Path,
+    course: &Course<'_>,
     shop: &Shop<'_>,
 ) -> Result<Fitted, StageError> {
     ready.data.require_every_class(Split::Train)?;
     let (train, validate) = (ready.split(Split::Train)?, ready.split(Split::Validation)?);
+    let checkpoint = course.out.join("checkpoint");
     let job = Job {
         images: &ready.images,
         classes: &ready.data.classes,
         train: &train,
         validate: &validate,
-        settings,
-        teacher,
-        sparsity: None,
-        checkpoint: Some(checkpoint),
-        log: Some(out),
+        settings: course.settings,
+        teacher: course.teacher,
+        sparsity: course.sparsity,
+        checkpoint: Some((&checkpoint, course.key)),
+        log: Some(course.out),
         threads: shop.threads,
         observer: shop.observer,
         stop: shop.stop,

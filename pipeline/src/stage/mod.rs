@@ -16,12 +16,13 @@ mod shop;
 mod tests;
 mod tune;
 
+pub use cost::weigh;
 pub use error::StageError;
 pub use evaluate::{Evaluate, PAGE, evaluate};
 pub use fit::{Architecture, Start, Train, train};
 pub use package::{Package, package};
 pub use parity::PARITY;
-pub use prune::{Prune, Pruned, Round, prune};
+pub use prune::{Prune, Pruned, Round, TakenBack, prune, sparse_epochs};
 pub use quantise::{Quantise, artefact, quantise};
-pub use shop::{MODEL, REPORT, Shop};
+pub use shop::{MODEL, REPORT, Shop, Weigh};
 pub use tune::Tune;

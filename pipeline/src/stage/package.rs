@@ -44,6 +44,8 @@ pub struct Package {
     pub evaluation: Option<Report>,
     /// Digest of the version it was made from.
     pub parent: Option<String>,
+    /// Digest of everything that decided it, where a pipeline knows.
+    pub pipeline: Option<String>,
     /// How near every artefact must be to single precision; see [`PARITY`](super::PARITY).
     pub parity: ParityGate,
 }
@@ -74,13 +76,13 @@ pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDig
         let file = artefact(target);
         if run.artefacts.join(&file).is_file() {
             writer.add_copy(&file, &run.artefacts.join(&file))?;
-            variants.push(Variant {
-                name: target.name().into(),
-                file,
+            variants.extend(machines(target).into_iter().map(|(name, requires)| Variant {
+                name: name.to_owned(),
+                file: file.clone(),
                 precision: Precision::Int8,
                 weight_bits: Some(target.weight_bits()),
-                requires: requires(target),
-            });
+                requires,
+            }));
         }
     }
     writer.add_copy(MODEL, &default)?;
@@ -108,7 +110,11 @@ pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDig
         name: run.name.clone(),
         semver: run.semver.clone(),
         created: run.created.clone(),
-        lineage: Lineage { parent: run.parent.clone(), data: Some(ready.digest()?.to_owned()), pipeline: None },
+        lineage: Lineage {
+            parent: run.parent.clone(),
+            data: Some(ready.digest()?.to_owned()),
+            pipeline: run.pipeline.clone(),
+        },
         signature,
         preprocess: Some(card.preprocess),
         labels: ready.data.classes.clone(),
@@ -145,23 +151,40 @@ fn evaluation(report: &Report) -> serde_json::Map<String, serde_json::Value> {
     let mut figures = serde_json::Map::new();
     figures.insert("data".into(), report.data.clone().into());
     figures.insert("images".into(), report.metrics.images.into());
-    figures.insert("accuracy".into(), report.metrics.accuracy.value.into());
-    figures.insert("balanced_accuracy".into(), report.metrics.balanced_accuracy.into());
+    let (metrics, cost) = (&report.metrics, &report.cost);
+    let drop = report.agreement.as_ref().map(|agreement| agreement.drop);
+    let verdicts = metrics.verdicts.as_ref();
+    let measured = [
+        ("accuracy", metrics.accuracy.value),
+        ("balanced_accuracy", Some(metrics.balanced_accuracy)),
+        ("escape_rate", verdicts.and_then(|verdicts| verdicts.escape.value)),
+        ("false_reject_rate", verdicts.and_then(|verdicts| verdicts.false_reject.value)),
+        ("drop", drop.map(|drop| drop.drop)),
+        ("drop_upper_95", drop.map(|drop| drop.upper_95)),
+        ("times_faster", cost.speedup()),
+        ("times_smaller", cost.size_ratio()),
+    ];
+    figures.extend(measured.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
     figures
 }
 
-/// What a target's artefact asks of a machine.
-fn requires(target: Target) -> Requires {
+/// The machines that a target's artefact is for, each as a variant of the same file.
+fn machines(target: Target) -> Vec<(&'static str, Requires)> {
     let of = |runtime: &str, arch: &[&str], features: &[&str]| Requires {
         runtime: vec![runtime.to_owned()],
         arch: arch.iter().map(|&arch| arch.to_owned()).collect(),
         cpu_features: features.iter().map(|&feature| feature.to_owned()).collect(),
     };
+    let name = target.name();
     match target {
-        Target::TensorrtInt8 => of("tensorrt", &[], &[]),
-        Target::CpuInt8Avx2 => of("onnxruntime", &["x86_64"], &["avx2"]),
+        Target::TensorrtInt8 => vec![(name, of("tensorrt", &[], &[]))],
+        Target::CpuInt8Avx2 => vec![(name, of("onnxruntime", &["x86_64"], &["avx2"]))],
         // Where products are added into 32 bits; without that, 8-bit weights saturate.
-        Target::CpuInt8 => of("onnxruntime", &["x86_64"], &["avx512vnni"]),
+        Target::CpuInt8 => vec![
+            (name, of("onnxruntime", &["x86_64"], &["avx512vnni"])),
+            ("cpu-int8-avxvnni", of("onnxruntime", &["x86_64"], &["avxvnni"])),
+            ("cpu-int8-arm", of("onnxruntime", &["aarch64"], &["dotprod"])),
+        ],
     }
 }
 

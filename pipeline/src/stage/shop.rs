@@ -41,7 +41,12 @@ pub struct Shop<'a> {
     pub progress: &'a dyn Progress,
     /// Set from outside to end soon.
     pub stop: &'a AtomicBool,
+    /// Measures memory in a process of its own, where there can be one.
+    pub weigh: Option<Weigh>,
 }
+
+/// Asks a process of its own for what [`weigh`](super::weigh) says of a model file.
+pub type Weigh = fn(&Path) -> Option<u64>;
 
 /// A data set, ready for a model.
 pub(super) struct Ready {

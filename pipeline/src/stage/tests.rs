@@ -7,18 +7,18 @@ use takt_artifact::VersionDir;
 use super::*;
 use crate::data::{Augment, Split};
 use crate::progress::Silent;
-use crate::prune::{Criterion, Settings as Cut};
+use crate::prune::{Criterion, Keep, Settings as Cut};
 use crate::quantise::{Calibration, Options, Rounding, Target};
 use crate::testing::{SIDE, TWO, stripes};
 use crate::train::{Distil, Settings, Unobserved};
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
-fn shop() -> Shop<'static> {
-    Shop { threads: TWO, cache_bytes: 1 << 24, observer: &Unobserved, progress: &Silent, stop: &GO_ON }
+pub(super) fn shop() -> Shop<'static> {
+    Shop { threads: TWO, cache_bytes: 1 << 24, observer: &Unobserved, progress: &Silent, stop: &GO_ON, weigh: None }
 }
 
-fn settings(epochs: u32) -> Settings {
+pub(super) fn settings(epochs: u32) -> Settings {
     Settings {
         epochs,
         batch: NonZeroUsize::new(8).unwrap(),
@@ -33,9 +33,24 @@ fn start() -> Start {
     Start::Architecture { name: Architecture::Resnet20, width: 0.5, size: SIDE }
 }
 
-fn trained(data: &Path, out: &Path) -> PathBuf {
+pub(super) fn trained(data: &Path, out: &Path) -> PathBuf {
     train(data, out, &Train { start: start(), settings: settings(5), teacher: None }, &shop()).unwrap();
     out.join(MODEL)
+}
+
+pub(super) fn cut_to(model: &Path, keep: Keep) -> Prune {
+    Prune {
+        model: model.to_owned(),
+        cut: Cut { keep, block: 2, ..Cut::default() },
+        criterion: Criterion::Gamma,
+        sparsity: None,
+        sparse_epochs: 2,
+        rounds: NonZeroU32::new(2).unwrap(),
+        settings: settings(3),
+        distil: Distil { views: 2, ..Distil::default() },
+        max_drop: None,
+        latencies: None,
+    }
 }
 
 fn quantisation(model: &Path, targets: &[Target]) -> Quantise {
@@ -61,15 +76,7 @@ fn from_images_to_a_version_that_serving_can_open() {
     stripes(&data, 40);
     let big = trained(&data, &out("train"));
 
-    let prune_run = Prune {
-        model: big.clone(),
-        cut: Cut { keep: 0.4, block: 2, ..Cut::default() },
-        criterion: Criterion::Gamma,
-        rounds: NonZeroU32::new(2).unwrap(),
-        settings: settings(3),
-        distil: Distil { views: 2, ..Distil::default() },
-        max_drop: None,
-    };
+    let prune_run = cut_to(&big, Keep::Share(0.4));
     let pruned = prune(&data, &out("prune"), &prune_run, &shop()).unwrap();
     assert_eq!(pruned.rounds.len(), 2);
     let (from, to) = (pruned.rounds[0].macs[0], pruned.rounds[1].macs[1]);
@@ -98,6 +105,7 @@ fn from_images_to_a_version_that_serving_can_open() {
         decision: None,
         evaluation: Some(report),
         parent: None,
+        pipeline: None,
         parity: PARITY,
     };
     let digest = package(&data, &run, &shop()).unwrap();

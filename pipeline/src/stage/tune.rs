@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use takt_graph::Model;
 
 use super::error::StageError;
-use super::fit::{ask, key, run_fit};
-use super::prune::judged;
+use super::evaluate::balanced_accuracy;
+use super::fit::{Course, ask, key, run_fit};
 use super::shop::{Ready, Shop, folder};
 use crate::card::Card;
 use crate::data::Augment;
@@ -110,7 +110,7 @@ impl<'a> Tuner<'a> {
         shop: &'a Shop<'a>,
     ) -> Result<Self, StageError> {
         tune.check()?;
-        let single = judged(model, ready, shop)?;
+        let single = balanced_accuracy(model, ready, shop)?;
         Ok(Self { tune, path, card, ready, out, shop, single, answers: None })
     }
 
@@ -132,7 +132,7 @@ impl<'a> Tuner<'a> {
     }
 
     fn judged(&self, quantised: &Quantised) -> Result<f64, StageError> {
-        judged(&quantised.model, self.ready, self.shop)
+        balanced_accuracy(&quantised.model, self.ready, self.shop)
     }
 
     fn train(&mut self, draft: &mut Draft, target: Target) -> Result<(), StageError> {
@@ -145,9 +145,9 @@ impl<'a> Tuner<'a> {
         folder(&place)?;
         let mut trainable = draft.trainable()?;
         let key = key(&trainable.model, &settings, None, self.ready)?;
-        let checkpoint = self.out.join("checkpoint").join(target.name());
-        let answers = self.answers.as_ref();
-        run_fit(&mut trainable.model, self.ready, &settings, answers, (&checkpoint, &key), &place, self.shop)?;
+        let teacher = self.answers.as_ref();
+        let course = Course { settings: &settings, teacher, sparsity: None, key: &key, out: &place };
+        run_fit(&mut trainable.model, self.ready, &course, self.shop)?;
         Ok(draft.take(&trainable)?)
     }
 }

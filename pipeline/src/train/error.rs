@@ -37,10 +37,10 @@ pub enum TrainError {
     },
     /// The model gives no outputs.
     #[error(transparent)]
-    Predict(#[from] PredictError),
+    Predict(Box<PredictError>),
     /// The teacher gives no answers.
     #[error("teacher: {0}")]
-    Teacher(PredictError),
+    Teacher(Box<PredictError>),
     /// The loss is no number any more.
     #[error(
         "the loss became {loss} in epoch {epoch}, step {step} of {steps}; lower learning_rate (it was {rate:.2e}), raise \
@@ -90,7 +90,17 @@ pub enum TrainError {
     Save(#[from] SaveError),
 }
 
+impl From<PredictError> for TrainError {
+    fn from(error: PredictError) -> Self {
+        Self::Predict(Box::new(error))
+    }
+}
+
 impl TrainError {
+    pub(super) fn teacher(error: PredictError) -> Self {
+        Self::Teacher(Box::new(error))
+    }
+
     pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }

@@ -23,7 +23,7 @@ use super::sparsity::{Shrink, Sparsity};
 use super::teacher::Answers;
 use crate::data::{Batches, Batching, Images, Tail, Views, epoch_order};
 use crate::evaluate::{Input, Metrics, Predictions};
-use crate::predict::{classes, first_output, tensor};
+use crate::predict::{classes, first_output};
 
 /// How far running statistics move towards a batch's, as PyTorch.
 const STATISTICS_SHARE: f64 = 0.1;
@@ -150,12 +150,6 @@ impl<'a> Fit<'a> {
                 optimiser.restore(&momenta.map(|(name, momentum)| (name.clone(), momentum.clone())).collect())?;
             }
         }
-        let mut counts = vec![0; job.classes.len()];
-        for &sample in job.train {
-            if let Some(count) = counts.get_mut(job.images.label(sample)? as usize) {
-                *count += 1;
-            }
-        }
         let done = resumed.unwrap_or_else(|| Progressed {
             records: Vec::new(),
             best: 0,
@@ -169,7 +163,7 @@ impl<'a> Fit<'a> {
             job,
             executor,
             optimisers,
-            objective: Objective::new(job.settings, &counts),
+            objective: Objective::new(job.settings, job.classes.len(), job.images, job.train)?,
             shrink: job.sparsity.map(|(sparsity, groups)| Shrink::new(sparsity, groups)),
             log: job.log.map(|folder| Log::begin(folder, &done.records)).transpose()?,
             begun: now.checked_sub(before).unwrap_or(now),
@@ -232,7 +226,7 @@ impl<'a> Fit<'a> {
         Ok(Some((sum / steps as f64, images / begun.elapsed().as_secs_f64())))
     }
 
-    fn step(&mut self, mut batch: crate::data::Batch, view: u64, rate: f64) -> Result<f32, TrainError> {
+    fn step(&mut self, batch: crate::data::Batch, view: u64, rate: f64) -> Result<f32, TrainError> {
         let teacher = match self.job.teacher {
             None => None,
             Some(answers) => Some((
@@ -244,15 +238,7 @@ impl<'a> Fit<'a> {
                 })?,
             )),
         };
-        let input = tensor(std::mem::take(&mut batch.inputs), batch.shape)?;
-        let (executor, objective) = (&self.executor, &self.objective);
-        let forward = takt_ops::in_pool(|| -> Result<_, TrainError> {
-            let run = executor.run(&[input], Mode::Train)?;
-            let Some(logits) = run.outputs.first() else { return Ok(None) };
-            let loss = objective.loss(logits, &batch, teacher)?;
-            Ok(Some((run, loss)))
-        });
-        let Some((run, loss)) = forward? else { return Ok(f32::NAN) };
+        let (run, loss) = self.objective.run(&self.executor, batch, teacher)?;
         let value: f32 = loss.to_scalar()?;
         if !value.is_finite() {
             return Ok(value);

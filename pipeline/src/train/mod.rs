@@ -24,6 +24,7 @@ mod tests;
 pub use error::TrainError;
 pub use fit::{Ended, Fitted, Job, fit};
 pub use log::{EpochRecord, METRICS};
+pub(crate) use objective::Objective;
 pub use observe::{Observer, Unobserved};
 pub use settings::{ClassWeights, Distil, Settings};
 pub use sparsity::Sparsity;

@@ -1,13 +1,15 @@
 //! The loss: labels, and a teacher's answers.
 
 use candle_core::{Device, Tensor};
+use takt_graph::execute::{Executor, Mode, Run};
 
 use super::error::TrainError;
 use super::settings::{ClassWeights, Distil, Settings};
-use crate::data::Batch;
+use crate::data::{Batch, Images};
+use crate::predict::{PredictError, tensor};
 
 /// What a step is to make small.
-pub(super) struct Objective {
+pub(crate) struct Objective {
     classes: usize,
     smoothing: f32,
     /// What an image of each class counts.
@@ -15,23 +17,45 @@ pub(super) struct Objective {
 }
 
 impl Objective {
-    /// `counts` are the training images of each class.
-    pub(super) fn new(settings: &Settings, counts: &[u64]) -> Self {
-        let (total, classes) = (counts.iter().sum::<u64>() as f32, counts.len());
+    /// For training on those samples.
+    pub(crate) fn new(
+        settings: &Settings,
+        classes: usize,
+        images: &Images,
+        train: &[usize],
+    ) -> Result<Self, TrainError> {
+        let mut counts = vec![0_u64; classes];
+        for &sample in train {
+            if let Some(count) = counts.get_mut(images.label(sample)? as usize) {
+                *count += 1;
+            }
+        }
+        let total = counts.iter().sum::<u64>() as f32;
         let weight = |&count: &u64| match settings.class_weights {
             ClassWeights::Equal => 1.0,
             ClassWeights::Balanced => total / (classes as f32 * count.max(1) as f32),
         };
-        Self { classes, smoothing: settings.label_smoothing, weights: counts.iter().map(weight).collect() }
+        Ok(Self { classes, smoothing: settings.label_smoothing, weights: counts.iter().map(weight).collect() })
+    }
+
+    /// Runs a batch with its own statistics and gives the mean loss; see [`Self::loss`].
+    pub(crate) fn run(
+        &self,
+        executor: &Executor,
+        mut batch: Batch,
+        teacher: Option<(&Distil, Vec<f32>)>,
+    ) -> Result<(Run, Tensor), TrainError> {
+        let input = tensor(std::mem::take(&mut batch.inputs), batch.shape)?;
+        takt_ops::in_pool(|| {
+            let run = executor.run(&[input], Mode::Train)?;
+            let logits = run.outputs.first().ok_or_else(|| PredictError::NoClasses("none".to_owned()))?;
+            let loss = self.loss(logits, &batch, teacher)?;
+            Ok((run, loss))
+        })
     }
 
     /// Mean loss of a batch. `teacher` are its logits for the same views, a row per image.
-    pub(super) fn loss(
-        &self,
-        logits: &Tensor,
-        batch: &Batch,
-        teacher: Option<(&Distil, Vec<f32>)>,
-    ) -> Result<Tensor, TrainError> {
+    fn loss(&self, logits: &Tensor, batch: &Batch, teacher: Option<(&Distil, Vec<f32>)>) -> Result<Tensor, TrainError> {
         let Some((distil, answers)) = teacher else {
             return Ok(takt_ops::cross_entropy(logits, &self.targets(batch)?)?);
         };

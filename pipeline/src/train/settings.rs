@@ -25,6 +25,7 @@ pub struct Settings {
     pub weight_decay: f64,
     /// How much longer than its weights a gradient may be, per output channel (Brock et al. 2021). For networks whose
     /// BatchNormalization is folded: with it, gradients keep their size.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
     /// Share of a label that is spread over all classes (Szegedy et al. 2016).
     pub label_smoothing: f32,

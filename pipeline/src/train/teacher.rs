@@ -57,7 +57,7 @@ impl Teacher<'_> {
     ) -> Result<Answers, TrainError> {
         self.distil.check()?;
         fs::create_dir_all(self.folder).map_err(TrainError::file(self.folder))?;
-        let runner = Runner::executor(self.model).map_err(TrainError::Teacher)?;
+        let runner = Runner::executor(self.model).map_err(TrainError::teacher)?;
         progress.begin(self.distil.views * train.len() as u64);
         let mut views = Vec::new();
         for view in 0..self.distil.views {
@@ -72,7 +72,7 @@ impl Teacher<'_> {
                 }
                 None => {
                     let answers =
-                        run_views(&runner, images, train, batching, progress, stop).map_err(TrainError::Teacher)?;
+                        run_views(&runner, images, train, batching, progress, stop).map_err(TrainError::teacher)?;
                     write(&path, &answers)?;
                     answers
                 }

@@ -48,10 +48,10 @@ impl Builder {
         shape.extend(input.map(Dim::from));
         let graph = GraphProto {
             name: Some(name.to_owned()),
-            input: vec![Fact::new(Some(DataType::Float), shape).declare("input")],
+            input: vec![Fact::new(Some(DataType::Float), shape).declare("image")],
             ..GraphProto::default()
         };
-        (Self { graph, random: Random::new(seed) }, Value { name: "input".to_owned(), channels: input[0] })
+        (Self { graph, random: Random::new(seed) }, Value { name: "image".to_owned(), channels: input[0] })
     }
 
     fn node(&mut self, node: NodeProto, channels: usize) -> Value {

@@ -13,7 +13,7 @@ fn networks_have_the_shapes_they_promise() {
         mobilenet_v2(&mobile, 1).unwrap(),
     ] {
         let facts = infer(&model).unwrap();
-        assert_eq!(facts.get("input").to_string(), "[batch, 1, 64, 48]");
+        assert_eq!(facts.get("image").to_string(), "[batch, 1, 64, 48]");
         assert_eq!(facts.get("logits").to_string(), "[batch, 5]");
     }
 }

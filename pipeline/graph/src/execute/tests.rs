@@ -198,7 +198,7 @@ fn constants_on_grids_and_weights_that_go_onto_them_give_the_same_and_the_latter
     let expected = [0.5 + 1.0, 0.75 - 0.5, 0.5 - 2.0, 0.75 + 1.0];
     for model in [&fixed, &moving] {
         let executor = Executor::new(model, &Options { frozen: true, ..Options::default() }).unwrap();
-        assert_eq!(values(&executor.run(&[x.clone()], Mode::Eval).unwrap().outputs[0]), expected);
+        assert_eq!(values(&executor.run(std::slice::from_ref(&x), Mode::Eval).unwrap().outputs[0]), expected);
     }
     let executor = Executor::new(&moving, &Options::default()).unwrap();
     let names: Vec<&str> = executor.vars().keys().map(String::as_str).collect();

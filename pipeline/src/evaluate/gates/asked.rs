@@ -18,6 +18,9 @@ pub(super) struct Asked<M> {
     pub(super) measure: M,
 }
 
+/// Finds a figure in a comparison with single precision.
+pub(super) type OfParity = fn(&Parity) -> Found;
+
 /// Finds a figure in a report.
 pub(super) type OfReport<'a> = Box<dyn Fn(&Report) -> Found + 'a>;
 
@@ -134,9 +137,9 @@ fn named<'a>(gates: &'a Gates, all: &mut Vec<Asked<OfReport<'a>>>) {
 }
 
 /// The gates that are given on an artefact's nearness to single precision.
-pub(super) fn of_parity(artefact: &str, gate: &ParityGate) -> Vec<Asked<fn(&Parity) -> Found>> {
-    let mut all: Vec<Asked<fn(&Parity) -> Found>> = Vec::new();
-    let mut add = |name: &str, limit: Option<f64>, bound, kind, measure: fn(&Parity) -> Found| {
+pub(super) fn of_parity(artefact: &str, gate: &ParityGate) -> Vec<Asked<OfParity>> {
+    let mut all: Vec<Asked<OfParity>> = Vec::new();
+    let mut add = |name: &str, limit: Option<f64>, bound, kind, measure: OfParity| {
         let gate = format!("parity.{artefact}.{name}");
         all.extend(limit.map(|limit| Asked { gate, limit, bound, kind, measure }));
     };
