@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::Tensor;
 use takt_graph::Model;
+use takt_graph::execute::{Executor, Mode, Options as ExecutorOptions};
 use takt_graph::onnx::{NodeProto, TensorProto};
 use takt_graph::shape::infer;
 
-use super::calibrate::{self, Images};
+use super::calibrate::{self, Images, numbers};
 use super::grid::Grid;
 use super::insert::{Form, Names, insert};
 use super::layer::Layer;
 use super::observe::Range;
 use super::plan::{Plan, channel_axis};
-use super::report::{LayerReport, QuantiseReport, TensorReport};
+use super::report::{Agreement, LayerReport, QuantiseReport, TensorReport};
 use super::search::{Search, outputs};
 use super::walk::Walked;
 use super::weights::Rows;
@@ -28,6 +30,8 @@ pub struct Draft {
     grids: BTreeMap<String, Grid>,
     /// By place of the node.
     layers: BTreeMap<usize, Layer>,
+    /// Some of the calibration images.
+    images: Vec<Tensor>,
     report: QuantiseReport,
 }
 
@@ -79,7 +83,7 @@ impl Draft {
             accuracy: None,
             fusion: None,
         };
-        Ok(Self { model, plan, grids, layers: walked.layers, report })
+        Ok(Self { model, plan, grids, layers: walked.layers, images: observed.kept, report })
     }
 
     /// Writes the quantised model.
@@ -103,7 +107,8 @@ impl Draft {
         Ok(Trainable { model, names })
     }
 
-    /// Takes over what was trained. What the report says of layers and values remains that of before.
+    /// Takes over what was trained. What the report says of layers and values remains that of before; the outputs are looked at
+    /// again.
     ///
     /// # Errors
     /// An initialiser is gone or has other elements.
@@ -138,7 +143,25 @@ impl Draft {
             }
         }
         (self.grids, self.layers) = (grids, layers);
+        self.report.outputs = self.agreement()?;
         Ok(())
+    }
+
+    /// How near the outputs come to single precision as things stand.
+    fn agreement(&self) -> Result<Vec<(String, Agreement)>, QuantiseError> {
+        let options = ExecutorOptions { frozen: true, ..ExecutorOptions::default() };
+        let exact = Executor::new(&self.model, &options)?;
+        let rounded = Executor::new(&self.finish()?.model, &options)?;
+        let names = self.model.graph().output.iter().map(|output| output.name().to_owned());
+        let mut outputs: Vec<(String, Agreement)> = names.map(|name| (name, Agreement::default())).collect();
+        for batch in self.images.iter().map(std::slice::from_ref) {
+            let (exact, rounded) = (exact.run(batch, Mode::Eval)?, rounded.run(batch, Mode::Eval)?);
+            for ((_, agreement), (exact, rounded)) in outputs.iter_mut().zip(exact.outputs.iter().zip(&rounded.outputs))
+            {
+                agreement.add(&numbers(exact)?, &numbers(rounded)?);
+            }
+        }
+        Ok(outputs)
     }
 }
 

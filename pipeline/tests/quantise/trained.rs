@@ -121,13 +121,16 @@ fn training_wins_back_what_rounding_lost_and_every_convolution_stays_fused() {
     };
     let mut draft = draft(&model, Target::CpuInt8Avx2, &options);
     let error = |found: &[f32]| 1.0 - cosine(&exact, found);
-    let before = error(&outputs(&draft.finish().unwrap().model, 99));
+    let untrained = draft.finish().unwrap();
+    let before = error(&outputs(&untrained.model, 99));
     let mut trainable = draft.trainable().unwrap();
     train(&mut trainable, &model, 120);
     draft.take(&trainable).unwrap();
     let quantised = draft.finish().unwrap();
     let after = error(&outputs(&quantised.model, 99));
     assert!(after < 0.5 * before, "error {before:.6} before, {after:.6} after");
+    let [told, tells] = [&untrained, &quantised].map(|quantised| 1.0 - quantised.report.outputs[0].1.cosine());
+    assert!(tells < 0.5 * told, "the report knows: {told:.6} before, {tells:.6} after");
     let Some(backend) = onnxruntime() else { return };
     assert!(error(&run(&backend, &quantised.model, &images(16, 99))) < 0.5 * before);
     let fusion = Fusion::count(&model, &optimised(&backend, &quantised.model));

@@ -20,6 +20,7 @@ import argparse
 import csv
 import json
 import os
+import random
 import subprocess
 import tempfile
 import time
@@ -118,10 +119,11 @@ def theirs(args, folder, calibration, name):
 
 
 def latencies(runs, name, image, rounds):
-    """Least milliseconds of each; all of them take turns."""
-    best = dict.fromkeys(runs, float("inf"))
+    """Least milliseconds of each; all of them take turns, in changing order: what ran before leaves its weights in the caches."""
+    best, order, draw = dict.fromkeys(runs, float("inf")), list(runs.items()), random.Random(0)
     for _ in range(rounds):
-        for entry, run in runs.items():
+        draw.shuffle(order)
+        for entry, run in order:
             start = time.perf_counter()
             run.run(None, {name: image})
             best[entry] = min(best[entry], (time.perf_counter() - start) * 1e3)
