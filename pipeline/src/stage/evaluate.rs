@@ -59,7 +59,8 @@ pub fn evaluate(
     let decision = run.decision.clone().or_else(|| card.decision.clone());
     let runner = Runner::file(&run.model)?;
     let judged = predictions(&runner, &ready, run.split, decision.as_ref(), shop)?;
-    let about = format!("{}, {}", ready.data.root.display(), run.split.name());
+    let folder = ready.data.root.file_name().unwrap_or(ready.data.root.as_os_str());
+    let about = format!("{}, {}", folder.to_string_lossy(), run.split.name());
     let mut told = Report::new(&run.model.display().to_string(), &about, &judged, ReportOptions::default());
     let one = one_image(&ready, run.split, shop)?;
     let own = (&runner, run.model.as_path());
