@@ -1,5 +1,6 @@
-//! Real exports: eight networks, both of PyTorch's exporters, BatchNormalization kept and folded. What ONNX Runtime made of
-//! them lies beside; `tests/export_models/export.py` recorded it. A folder of more (`--full`) may be named in `TAKT_EXPORTS`.
+//! Real exports: eight networks of torchvision and two of timm, both of PyTorch's exporters, BatchNormalization kept and
+//! folded. What ONNX Runtime made of them lies beside; `tests/export_models/export.py` recorded it. A folder of more (`--full`)
+//! may be named in `TAKT_EXPORTS`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
