@@ -192,6 +192,8 @@ async fn run(
     let mut told = false;
     loop {
         tokio::select! {
+            // In this order: once all are told to stop, a listener that has ended did as it was told.
+            biased;
             () = &mut ready, if !told => told = true,
             name = &mut signal => {
                 info!(signal = name, timeout = ?settings.exit_timeout, "draining");
