@@ -118,6 +118,12 @@ impl Preprocess {
         self.width as usize * self.height as usize * self.color.channels()
     }
 
+    /// Whether both turn an image into the same tensor; the input may be called otherwise.
+    #[must_use]
+    pub fn same_tensor(&self, other: &Self) -> bool {
+        Self { input: other.input.clone(), ..self.clone() } == *other
+    }
+
     /// Shape of the tensor of one image, without the batch dimension.
     #[must_use]
     pub fn shape(&self) -> [usize; 3] {
@@ -135,4 +141,21 @@ fn one_255th() -> f32 {
 
 fn yes() -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Preprocess {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_name_of_the_input_makes_no_other_tensor() {
+        let image = of(r#"{"input": "image", "width": 64, "height": 64}"#);
+        assert!(image.same_tensor(&of(r#"{"input": "input", "width": 64, "height": 64}"#)));
+        assert!(!image.same_tensor(&of(r#"{"input": "image", "width": 64, "height": 32}"#)));
+        assert!(!image.same_tensor(&of(r#"{"input": "image", "width": 64, "height": 64, "color": "bgr"}"#)));
+    }
 }

@@ -69,8 +69,9 @@ pub fn evaluate(
         Some(path) => {
             let preprocess = preprocess_of_parent(path, &ready)?;
             // Images that both see alike are decoded once.
-            let others =
-                (preprocess != card.preprocess).then(|| shop.ready(ready.data.clone(), &preprocess)).transpose()?;
+            let others = (!preprocess.same_tensor(&card.preprocess))
+                .then(|| shop.ready(ready.data.clone(), &preprocess))
+                .transpose()?;
             let seen = others.as_ref().unwrap_or(&ready);
             let parent = Runner::file(path)?;
             told.compare(&judged, &predictions(&parent, seen, run.split, decision.as_ref(), shop)?)?;
@@ -106,21 +107,21 @@ fn preprocess_of_parent(path: &Path, ready: &Ready) -> Result<Preprocess, StageE
     let (model, card) = open(path)?;
     match card {
         Some(card) => {
-            same_classes(&card.labels, &ready.data.classes)?;
+            same_classes("the parent's classes", &card.labels, &ready.data.classes)?;
             Ok(card.preprocess)
         }
         None => Ok(Card::of_input(&model, ready.data.classes.clone())?.preprocess),
     }
 }
 
-/// Outputs can only be compared where they stand in the same order. A parent that names no classes is taken at its word.
-fn same_classes(parent: &[String], model: &[String]) -> Result<(), StageError> {
-    if parent.is_empty() || parent == model {
+/// Outputs can only be compared where they stand in the same order. A model that names no classes is taken at its word.
+pub(super) fn same_classes(what: &'static str, theirs: &[String], model: &[String]) -> Result<(), StageError> {
+    if theirs.is_empty() || theirs == model {
         return Ok(());
     }
     Err(StageError::Mismatch {
-        what: "the parent's classes",
-        found: parent.join(", "),
+        what,
+        found: theirs.join(", "),
         expected: format!("those of the model in their order: {}", model.join(", ")),
     })
 }
@@ -200,9 +201,9 @@ mod tests {
     fn a_parent_of_other_classes_is_not_compared() {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let model = names(&["ok", "dent"]);
-        same_classes(&model, &model).unwrap();
-        same_classes(&[], &model).unwrap();
-        let error = same_classes(&names(&["dent", "ok"]), &model).unwrap_err().to_string();
+        same_classes("the parent's classes", &model, &model).unwrap();
+        same_classes("the parent's classes", &[], &model).unwrap();
+        let error = same_classes("the parent's classes", &names(&["dent", "ok"]), &model).unwrap_err().to_string();
         assert!(error.contains("found dent, ok") && error.contains("ok, dent"), "{error}");
     }
 }

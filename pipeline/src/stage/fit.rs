@@ -9,6 +9,7 @@ use takt_graph::channels::Groups;
 use takt_graph::{Model, clean};
 
 use super::error::StageError;
+use super::evaluate::same_classes;
 use super::shop::{MODEL, Ready, Shop, folder, open, report};
 use crate::card::Card;
 use crate::data::{Dataset, Split};
@@ -152,12 +153,15 @@ pub(super) fn ask(
     shop: &Shop<'_>,
 ) -> Result<Answers, StageError> {
     let (mut model, card) = open(path)?;
-    if let Some(card) = card.filter(|card| card.preprocess != student.preprocess) {
-        return Err(StageError::Mismatch {
-            what: "the teacher's preprocess",
-            found: format!("{:?}", card.preprocess),
-            expected: format!("the student's, {:?}: both must see the same pixels", student.preprocess),
-        });
+    if let Some(card) = card {
+        same_classes("the teacher's classes", &card.labels, &ready.data.classes)?;
+        if !card.preprocess.same_tensor(&student.preprocess) {
+            return Err(StageError::Mismatch {
+                what: "the teacher's preprocess",
+                found: format!("{:?}", card.preprocess),
+                expected: format!("the student's, {:?}: both must see the same pixels", student.preprocess),
+            });
+        }
     }
     clean::clean(&mut model)?;
     let key = key(&model, settings, None, ready)?;
