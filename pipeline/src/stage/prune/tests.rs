@@ -1,5 +1,8 @@
+use std::fs;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use super::*;
 use crate::prune::{Keep, Measure};
@@ -55,28 +58,41 @@ fn a_cut_that_loses_too_much_is_taken_back_and_smaller_ones_are_tried() {
     assert_eq!(prune(&data, &out, &run, &shop()).unwrap(), pruned, "and cuts that were taken back are not tried again");
 }
 
+/// Puts times that follow from the channels in place of measured ones: a busy machine measures anything.
+fn settle(latencies: &Path) {
+    let mut file: Value = serde_json::from_str(&fs::read_to_string(latencies).unwrap()).unwrap();
+    let machines = file["microseconds"].as_object_mut().unwrap();
+    for layer in machines.values_mut().flat_map(|layers| layers.as_object_mut().unwrap().values_mut()) {
+        for (point, time) in layer.as_object_mut().unwrap() {
+            assert!(time.as_f64().unwrap() > 0.0, "{point} was measured");
+            let channels: Vec<f64> = point.split('x').map(|count| count.parse().unwrap()).collect();
+            *time = (1.0 + channels[0] * channels[1] / 100.0).into();
+        }
+    }
+    fs::write(latencies, file.to_string()).unwrap();
+}
+
 #[test]
-fn a_model_is_cut_to_a_time_that_is_measured() {
+fn a_model_is_cut_to_a_time_by_the_times_that_were_measured() {
     if !require_onnxruntime() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let (data, out) = (folder.path().join("data"), folder.path().join("prune"));
     stripes(&data, 16);
-    // Wide enough that channels cost time.
     let big = folder.path().join("big.onnx");
     Architecture::Resnet20.build(3, 1.0, SIDE, 0).unwrap().save(&big).unwrap();
-    let run = cut_to(&big, Keep::Share(0.7));
+    let run = cut_to(&big, Keep::Milliseconds(1e-6));
     let cut = Cut { measure: Measure::Latency, block: 4, ..run.cut };
-    let run = Prune { cut, rounds: NonZeroU32::MIN, settings: settings(1), ..run };
-    let pruned = prune(&data, &out, &run, &shop()).unwrap();
-    let [before, after] = pruned.rounds[0].latency_ms.unwrap();
-    assert!(after <= 0.7 * before + 0.001, "{before} to {after}");
-    assert!(out.join("latency.json").exists());
-
-    let impossible = Prune { cut: Cut { keep: Keep::Milliseconds(1e-6), ..run.cut }, ..run };
+    let impossible = Prune { cut, rounds: NonZeroU32::MIN, settings: settings(1), ..run };
     let error = prune(&data, &out, &impossible, &shop()).unwrap_err().to_string();
     assert!(error.contains("microseconds") && error.contains("at least"), "{error}");
+
+    settle(&out.join("latency.json"));
+    let run = Prune { cut: Cut { keep: Keep::Share(0.7), ..cut }, ..impossible };
+    let pruned = prune(&data, &out, &run, &shop()).unwrap();
+    let [before, after] = pruned.rounds[0].latency_ms.unwrap();
+    assert!(after <= 0.7 * before + 0.001 && after > 0.5 * before, "{before} to {after}");
 }
 
 #[test]
