@@ -1,5 +1,14 @@
 //! Times for people and files.
 
+use std::time::SystemTime;
+
+/// Now, as RFC 3339 in UTC to the second.
+#[must_use]
+pub fn now() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    rfc3339(since.map_or(0, |since| since.as_secs()))
+}
+
 /// Seconds since 1970 as RFC 3339 in UTC, such as `2026-01-05T06:00:00Z`.
 #[must_use]
 pub fn rfc3339(seconds: u64) -> String {

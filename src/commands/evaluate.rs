@@ -54,10 +54,10 @@ pub fn run(args: EvaluateArgs) -> anyhow::Result<ExitCode> {
         let known: Vec<&str> = Split::ALL.iter().map(|split| split.name()).collect();
         anyhow!("split '{}' is not known; expected one of {}", args.split, known.join(", "))
     })?;
-    let gates = args.gates.as_ref().map(|path| {
-        let text = std::fs::read_to_string(path).with_context(|| format!("'{}'", path.display()))?;
-        Gates::parse(&text).with_context(|| format!("'{}'", path.display()))
-    });
+    let gates = args
+        .gates
+        .as_ref()
+        .map(|path| Gates::parse(&super::read_text(path)?).with_context(|| format!("'{}'", path.display())));
     let workshop = Workshop::new(args.shop, 0)?;
     let run = Evaluate {
         model: args.model,

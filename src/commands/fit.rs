@@ -137,8 +137,7 @@ impl FitArgs {
 /// Settings from a file, or the defaults.
 pub fn read_settings(path: Option<&std::path::Path>) -> anyhow::Result<Settings> {
     let Some(path) = path else { return Ok(Settings::default()) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("'{}'", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("'{}'", path.display()))
+    toml::from_str(&super::read_text(path)?).with_context(|| format!("'{}'", path.display()))
 }
 
 fn tell(fitted: &Fitted, model: &std::path::Path, json: bool) -> anyhow::Result<ExitCode> {

@@ -33,6 +33,8 @@ mod workshop;
 
 use std::process::ExitCode;
 
+#[cfg(feature = "pipeline")]
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 /// Serves pruned INT8 vision models beside the production line, and tools around them.
@@ -122,6 +124,12 @@ pub fn run(cli: Cli) -> ExitCode {
 #[expect(clippy::print_stderr, reason = "errors of commands are for the person at the terminal")]
 fn report(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
+}
+
+/// The text of a file that a flag names.
+#[cfg(feature = "pipeline")]
+fn read_text(path: &std::path::Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("'{}'", path.display()))
 }
 
 /// Writes a value as indented JSON and ends the line.

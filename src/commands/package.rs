@@ -50,7 +50,7 @@ pub fn run(args: PackageArgs) -> anyhow::Result<ExitCode> {
         target: args.to.clone(),
         name,
         semver: args.semver,
-        created: now(),
+        created: takt_pipeline::calendar::now(),
         decision: args.decision.as_deref().map(json).transpose()?,
         evaluation: args.evaluation.as_deref().map(json).transpose()?,
         parent: args.parent,
@@ -71,12 +71,5 @@ pub fn run(args: PackageArgs) -> anyhow::Result<ExitCode> {
 
 /// Reads a JSON file.
 pub fn json<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("'{}'", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("'{}'", path.display()))
-}
-
-/// Now, in UTC to the second.
-fn now() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    takt_pipeline::calendar::rfc3339(since.map_or(0, |since| since.as_secs()))
+    serde_json::from_str(&super::read_text(path)?).with_context(|| format!("'{}'", path.display()))
 }

@@ -235,28 +235,28 @@ impl Spec {
         }
     }
 
-    /// Where it takes its inputs from.
+    /// Where it takes what from, by the keys of the recipe.
     #[must_use]
-    pub fn inputs(&self) -> Vec<&From> {
+    pub fn inputs(&self) -> Vec<(&'static str, &From)> {
         let mut inputs = Vec::new();
         match self {
             Self::Generate(_) => {}
             Self::Train(train) => {
-                inputs.push(&train.data);
+                inputs.push(("data", &train.data));
                 if let Start::Model(model) = &train.start {
-                    inputs.push(model);
+                    inputs.push(("start", model));
                 }
-                inputs.extend(&train.teacher);
+                inputs.extend(train.teacher.iter().map(|teacher| ("teacher", teacher)));
             }
-            Self::Prune(prune) => inputs.extend([&prune.data, &prune.model]),
-            Self::Quantise(quantise) => inputs.extend([&quantise.data, &quantise.model]),
+            Self::Prune(prune) => inputs.extend([("data", &prune.data), ("model", &prune.model)]),
+            Self::Quantise(quantise) => inputs.extend([("data", &quantise.data), ("model", &quantise.model)]),
             Self::Evaluate(evaluate) => {
-                inputs.extend([&evaluate.data, &evaluate.model]);
-                inputs.extend(&evaluate.parent);
+                inputs.extend([("data", &evaluate.data), ("model", &evaluate.model)]);
+                inputs.extend(evaluate.parent.iter().map(|parent| ("parent", parent)));
             }
             Self::Package(package) => {
-                inputs.extend([&package.data, &package.artefacts]);
-                inputs.extend(&package.evaluation);
+                inputs.extend([("data", &package.data), ("artefacts", &package.artefacts)]);
+                inputs.extend(package.evaluation.iter().map(|evaluation| ("evaluation", evaluation)));
             }
         }
         inputs

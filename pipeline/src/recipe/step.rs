@@ -5,14 +5,13 @@ use std::fs;
 use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use takt_artifact::Decision;
 
 use super::from::From;
 use super::spec::{self, Spec, Start};
-use crate::calendar::rfc3339;
+use crate::calendar;
 use crate::data::Split;
 use crate::data::surface::{self, GenerateError};
 use crate::evaluate::Report;
@@ -53,7 +52,7 @@ pub(super) fn version_folder(result: &Path, model: &str) -> PathBuf {
 impl Step {
     pub(super) fn new(spec: Spec, base: &Path, model: &str, decision: Option<&Decision>, machine: Machine) -> Self {
         let mut inputs: Vec<String> = Vec::new();
-        for stage in spec.inputs().into_iter().filter_map(From::stage) {
+        for stage in spec.inputs().into_iter().filter_map(|(_, from)| from.stage()) {
             if !inputs.iter().any(|there| there == stage) {
                 inputs.push(stage.to_owned());
             }
@@ -83,7 +82,7 @@ impl run::Stage for Step {
                 json!({ "package": package, "decision": self.decision, "model": self.model })
             }
         };
-        json!({ "revision": self.spec.revision(), "settings": settings })
+        json!({ "revision": self.spec.revision(), "settings": settings, "takes": self.takes() })
     }
 
     fn inputs(&self) -> &[String] {
@@ -91,7 +90,7 @@ impl run::Stage for Step {
     }
 
     fn sources(&self) -> Vec<PathBuf> {
-        self.spec.inputs().into_iter().filter_map(|from| from.path(&self.base)).collect()
+        self.spec.inputs().into_iter().filter_map(|(_, from)| from.path(&self.base)).collect()
     }
 
     fn run(
@@ -119,6 +118,19 @@ impl run::Stage for Step {
         }?;
         clear(out)?;
         Ok(report)
+    }
+}
+
+impl Step {
+    /// Which input or source serves as what, by its place among them: names and paths are no part of a key, but the same
+    /// model as parent or as teacher gives another result.
+    fn takes(&self) -> Value {
+        let mut sources = 0..;
+        let takes = self.spec.inputs().into_iter().map(|(role, from)| match from {
+            From::Stage(name) => json!([role, "input", self.inputs.iter().position(|input| input == name)]),
+            From::Path(_) => json!([role, "source", sources.next()]),
+        });
+        takes.collect()
     }
 }
 
@@ -241,13 +253,12 @@ impl Work<'_> {
             _ => fs::create_dir_all(self.out.join(&self.step.model))?,
         }
         let evaluation = package.evaluation.as_ref().map(|from| read_report(&self.file(from, REPORT))).transpose()?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let run = stage::Package {
             artefacts: self.at(&package.artefacts),
             target: folder.clone(),
             name: self.step.model.clone(),
             semver: package.semver.clone(),
-            created: rfc3339(now.map_or(0, |now| now.as_secs())),
+            created: calendar::now(),
             decision: self.step.decision.clone(),
             evaluation,
             parent: None,

@@ -1,3 +1,4 @@
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -176,6 +177,26 @@ fn a_stage_that_is_not_there_is_named_with_those_that_are() {
     let recipe = Recipe::parse(Path::new("line.toml"), &text("").replace("model = \"teacher\"", "model = \"teecher\""));
     let told = recipe.unwrap().plan(MACHINE).unwrap_err().to_string();
     assert!(told.contains("reads 'teecher'") && told.contains("did you mean 'teacher'?"), "{told}");
+}
+
+#[test]
+fn a_model_in_another_role_makes_another_result() {
+    let folder = tempfile::tempdir().unwrap();
+    stripes(&folder.path().join("data"), 4);
+    fs::write(folder.path().join("other.onnx"), b"another model").unwrap();
+    let of_last = |roles: &str| {
+        let first = text("");
+        let first = first.split("[[stage]]\n        name = \"small\"").next().unwrap();
+        let text = format!("{first}\n[[stage]]\nname = \"last\"\ndata = \"./data\"\n{roles}");
+        let plan = Recipe::parse(&folder.path().join("line.toml"), &text).unwrap().plan(MACHINE).unwrap();
+        let overview = show(&plan, &folder.path().join("work"), &Options::default()).unwrap();
+        overview.stages.last().unwrap().key.clone()
+    };
+    let start = "kind = \"train\"\nstart = { model = \"teacher\" }\n";
+    assert_ne!(of_last(start), of_last(&format!("{start}teacher = \"teacher\"")), "taught by itself");
+    let judge = |model: &str, parent: &str| of_last(&format!("kind = \"evaluate\"\nmodel = {model:?}\n{parent}"));
+    assert_ne!(judge("teacher", "parent = \"./other.onnx\""), judge("./other.onnx", "parent = \"teacher\""));
+    assert_ne!(judge("teacher", ""), judge("teacher", "parent = \"teacher\""));
 }
 
 #[test]
