@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use takt_artifact::profile::{ANY_SEGMENT, Bins, Feature, Grid, Profile, Segment};
 
 use super::pane::{FeatureCounts, Pane, SegmentCounts};
-use crate::features::{CLASS, VISION_NAMES, Vision};
+use crate::features::{CLASS, IMAGE_LEN, VISION_NAMES, Vision};
 
 /// One prediction, as drift sees it.
 #[derive(Debug, Clone, Copy)]
@@ -22,8 +22,12 @@ pub struct Seen<'a> {
     /// Part, where the client names it. Further views of the part that the station showed last are not counted: the
     /// unit of the statistics is the part.
     pub part: Option<&'a str>,
-    /// Features of the image and the answer; NaN where not measured.
+    /// Features of the image and the answer; NaN where one is missing.
     pub values: &'a Vision,
+    /// Whether the image was measured: not every one is under load, and a tensor has no image.
+    pub image: bool,
+    /// Whether the answer was judged.
+    pub answer: bool,
     /// Index of the class in the version's labels, where it judges.
     pub class: Option<usize>,
 }
@@ -97,9 +101,12 @@ impl Counters {
         }
         station.units.fetch_add(1, Relaxed);
         for counter in &segment.numeric {
-            counter.observe(seen.values[counter.index]);
+            let measured = if counter.index < IMAGE_LEN { seen.image } else { seen.answer };
+            if measured {
+                counter.observe(seen.values[counter.index]);
+            }
         }
-        if let Some(counter) = &segment.class {
+        if let Some(counter) = segment.class.as_ref().filter(|_| seen.answer) {
             counter.observe(seen.class);
         }
     }

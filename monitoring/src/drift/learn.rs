@@ -8,6 +8,7 @@ use takt_artifact::profile::Profile;
 
 use super::builder::{Reference, Row, build};
 use crate::events::UnixMillis;
+use crate::features::IMAGE_LEN;
 
 /// Most rows kept; beyond, every other row is let go and only every other one is taken from then on.
 const MOST_ROWS: usize = 20_000;
@@ -55,6 +56,7 @@ pub struct Learner {
     first: Option<UnixMillis>,
     last: UnixMillis,
     stations: BTreeMap<String, u64>,
+    has_images: bool,
 }
 
 impl Learner {
@@ -69,12 +71,14 @@ impl Learner {
             first: None,
             last: UnixMillis::default(),
             stations: BTreeMap::new(),
+            has_images: false,
         }
     }
 
     /// Takes a row that was routed at `at`.
     pub fn observe(&mut self, at: UnixMillis, row: Row) {
         self.first.get_or_insert(at);
+        self.has_images |= row.values.iter().take(IMAGE_LEN).any(|value| !value.is_nan());
         self.last = self.last.max(at);
         if let Some(station) = &row.station {
             *self.stations.entry(station.clone()).or_default() += 1;
@@ -91,6 +95,12 @@ impl Learner {
             });
             self.stride *= 2;
         }
+    }
+
+    /// Whether a row with figures of its image was among them. From then on others would leave holes.
+    #[must_use]
+    pub fn has_images(&self) -> bool {
+        self.has_images
     }
 
     /// How far it is.

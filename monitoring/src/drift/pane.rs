@@ -24,13 +24,49 @@ pub struct SegmentCounts {
     pub features: BTreeMap<String, FeatureCounts>,
 }
 
-/// Counts of one feature.
+/// Counts of one feature. Written as the slots that were hit, since a pane hits few of a thousand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Hits", into = "Hits")]
 pub struct FeatureCounts {
     /// By slot of the reference.
     pub slots: Vec<u32>,
     /// Values in no slot.
     pub missing: u32,
+}
+
+/// [`FeatureCounts`] on disk.
+#[derive(Serialize, Deserialize)]
+struct Hits {
+    slots: u16,
+    hits: Vec<(u16, u32)>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    missing: u32,
+}
+
+impl From<FeatureCounts> for Hits {
+    fn from(counts: FeatureCounts) -> Self {
+        let numbered = (0_u16..).zip(counts.slots.iter().copied());
+        let hits = numbered.filter(|(_, count)| *count > 0).collect();
+        // Profiles have at most 10,000 slots.
+        Self { slots: u16::try_from(counts.slots.len()).unwrap_or(u16::MAX), hits, missing: counts.missing }
+    }
+}
+
+impl From<Hits> for FeatureCounts {
+    fn from(hits: Hits) -> Self {
+        let mut slots = vec![0; usize::from(hits.slots)];
+        for (slot, count) in hits.hits {
+            if let Some(slot) = slots.get_mut(usize::from(slot)) {
+                *slot = count;
+            }
+        }
+        Self { slots, missing: hits.missing }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 impl Pane {

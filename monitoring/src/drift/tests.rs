@@ -85,7 +85,7 @@ fn show(
     for _ in 0..n {
         let values = random.values(shift);
         let class = Some(usize::from(random.next() < 0.1));
-        let seen = Seen { product, station, part: None, values: &values, class };
+        let seen = Seen { product, station, part: None, values: &values, image: true, answer: true, class };
         monitor.counters().observe(&seen);
         monitor.follow(&seen);
     }
@@ -171,7 +171,15 @@ fn further_views_of_a_part_are_not_counted() {
     let monitor = monitor(reference(&rows(&mut random, 1000, |_, _| (None, Some("a"), 0.0))));
     let values = random.values(0.0);
     for part in ["1", "1", "1", "2", "2", "1"] {
-        let seen = Seen { product: None, station: Some("a"), part: Some(part), values: &values, class: Some(0) };
+        let seen = Seen {
+            product: None,
+            station: Some("a"),
+            part: Some(part),
+            values: &values,
+            image: true,
+            answer: true,
+            class: Some(0),
+        };
         monitor.counters().observe(&seen);
     }
     let counts = &monitor.counters().read().segments[ANY_SEGMENT];
@@ -185,12 +193,27 @@ fn missing_values_and_unknown_classes_count_apart() {
     let mut values = random.values(0.0);
     values[0] = f32::NAN;
     values[1] = f32::INFINITY;
-    let seen = Seen { product: None, station: None, part: None, values: &values, class: Some(9) };
+    let seen =
+        Seen { product: None, station: None, part: None, values: &values, image: true, answer: true, class: Some(9) };
     monitor.counters().observe(&seen);
     let counts = &monitor.counters().read().segments[ANY_SEGMENT];
     assert_eq!(counts.features["brightness"].missing, 1);
     assert_eq!(counts.features["contrast"].slots.last(), Some(&1));
     assert_eq!(counts.features["class"].missing, 1);
+}
+
+#[test]
+fn what_was_not_measured_is_not_missing() {
+    let mut random = Random(10);
+    let monitor = monitor(reference(&rows(&mut random, 1000, |_, _| (None, None, 0.0))));
+    let values = random.values(0.0);
+    let seen =
+        Seen { product: None, station: None, part: None, values: &values, image: false, answer: true, class: Some(0) };
+    monitor.counters().observe(&seen);
+    monitor.counters().observe(&Seen { image: true, answer: false, ..seen });
+    let counts = &monitor.counters().read().segments[ANY_SEGMENT];
+    let of = |name: &str| (counts.features[name].slots.iter().sum::<u32>(), counts.features[name].missing);
+    assert_eq!([of("brightness"), of("margin"), of("class")], [(1, 0); 3]);
 }
 
 #[test]
@@ -201,7 +224,15 @@ fn slow_light_counts_for_less_than_its_number() {
     for _ in 0..2000 {
         level = 0.9 * level + 0.436 * random.normal();
         let values = [level; VISION_LEN];
-        let seen = Seen { product: None, station: None, part: None, values: &values, class: Some(0) };
+        let seen = Seen {
+            product: None,
+            station: None,
+            part: None,
+            values: &values,
+            image: true,
+            answer: true,
+            class: Some(0),
+        };
         monitor.counters().observe(&seen);
         monitor.follow(&seen);
     }
@@ -275,6 +306,8 @@ proptest! {
     fn panes_add_up_in_any_order(a in pane(), b in pane(), c in pane()) {
         let total = |p: &Pane| p.segments.values().map(pane::SegmentCounts::total_units).sum::<u64>();
         prop_assert_eq!(total(&a.plus(&b)), total(&a) + total(&b));
+        let text = serde_json::to_string(&a).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Pane>(&text).unwrap(), &a);
         prop_assert_eq!(a.plus(&b), b.plus(&a));
         prop_assert_eq!(a.plus(&b).plus(&c), a.plus(&b.plus(&c)));
     }

@@ -121,6 +121,11 @@ impl Judge {
         self.classes.len()
     }
 
+    /// Labels of all classes, in order.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.classes.iter().map(|class| class.label.as_str())
+    }
+
     /// Label of a class.
     #[must_use]
     pub fn label(&self, class: usize) -> Option<&str> {
