@@ -13,7 +13,7 @@ use takt_stats::grid::edges;
 use super::evaluate::{distances, single};
 use super::mix::mixed;
 use super::pane::SegmentCounts;
-use crate::features::{CLASS, VISION_LEN, VISION_NAMES, Vision};
+use crate::features::{CLASS, IMAGE_LEN, VISION_LEN, VISION_NAMES, Vision};
 
 /// Fewest rows of a reference.
 pub const FEWEST_ROWS: usize = 100;
@@ -65,6 +65,8 @@ pub struct Reference<'a> {
     pub origin: Origin,
     /// The version, where the rows are its answers on the line.
     pub version: Option<VersionDigest>,
+    /// File of the artefact that gave the answers, where the version is not known yet.
+    pub artefact: Option<String>,
 }
 
 /// There is too little to make a reference of.
@@ -102,9 +104,23 @@ pub fn build(reference: &Reference<'_>, rows: &[Row]) -> Result<Profile, TooFewR
         created: reference.created.clone(),
         origin: reference.origin,
         version: reference.version,
+        artefact: reference.artefact.clone(),
         reference_sha256: FileDigest::of_bytes(&canonical(rows)).sha256,
         segments,
     })
+}
+
+/// What of a profile can be compared with the answers of the artefact `file`: everything, or all but the figures of the
+/// answers where another artefact gave them.
+#[must_use]
+pub fn comparable(mut profile: Profile, file: &str) -> Profile {
+    if profile.artefact.as_deref().is_some_and(|of| of != file) {
+        let answers = &VISION_NAMES[IMAGE_LEN..];
+        for segment in profile.segments.values_mut() {
+            segment.features.retain(|name, _| !answers.contains(&name.as_str()));
+        }
+    }
+    profile
 }
 
 /// The names that occur at least `fewest` times, the `most` commonest of them.

@@ -18,7 +18,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-pub use builder::{Reference, Row, TooFewRows, build};
+pub use builder::{Reference, Row, TooFewRows, build, comparable};
 pub use config::{DriftConfig, Limits};
 pub use counters::{Counters, Seen};
 pub use evaluate::{Evidence, evaluate};

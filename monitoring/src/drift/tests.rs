@@ -44,6 +44,7 @@ fn reference(rows: &[Row]) -> Profile {
         created: "2026-03-01T08:00:00Z".to_owned(),
         origin: Origin::Packaged,
         version: None,
+        artefact: None,
     };
     build(&reference, rows).unwrap()
 }
@@ -107,11 +108,28 @@ fn a_profile_holds_every_feature_and_can_be_written() {
 }
 
 #[test]
+fn answers_of_another_artefact_are_not_compared() {
+    let mut profile = reference(&rows(&mut Random(1), 1000, |_, _| (None, None, 0.0)));
+    profile.artefact = Some("model.onnx".to_owned());
+    let features = |profile: &Profile| profile.segments[ANY_SEGMENT].features.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(comparable(profile.clone(), "model.onnx"), profile);
+    let narrowed = features(&comparable(profile, "model.cpu-int8.onnx"));
+    assert!(narrowed.contains(&"brightness".to_owned()) && narrowed.contains(&"class".to_owned()));
+    assert!(!narrowed.contains(&"margin".to_owned()), "{narrowed:?}");
+}
+
+#[test]
 fn too_few_rows_are_refused_with_what_is_needed() {
     let labels = labels();
     let few = rows(&mut Random(1), 99, |_, _| (None, None, 0.0));
-    let reference =
-        Reference { model: "qa", labels: &labels, created: String::new(), origin: Origin::Packaged, version: None };
+    let reference = Reference {
+        model: "qa",
+        labels: &labels,
+        created: String::new(),
+        origin: Origin::Packaged,
+        version: None,
+        artefact: None,
+    };
     let error = build(&reference, &few).unwrap_err().to_string();
     assert!(error.contains("99 rows") && error.contains("100"), "{error}");
 }
@@ -255,6 +273,7 @@ fn learning_waits_for_units_time_and_every_station() {
         created: "2026-03-01T08:00:00Z".to_owned(),
         origin: Origin::Learned,
         version: None,
+        artefact: None,
     };
     let mut show = |learner: &mut Learner, n: u64, from: u64, station: &str| {
         for i in 0..n {
@@ -281,8 +300,14 @@ fn a_learner_keeps_a_bounded_number_of_rows_over_the_whole_time() {
             .observe(UnixMillis(i), Row { product: None, station: None, values: random.values(0.0), class: Some(0) });
     }
     let labels = labels();
-    let reference =
-        Reference { model: "qa", labels: &labels, created: String::new(), origin: Origin::Learned, version: None };
+    let reference = Reference {
+        model: "qa",
+        labels: &labels,
+        created: String::new(),
+        origin: Origin::Learned,
+        version: None,
+        artefact: None,
+    };
     let profile = learner.finish(&reference).unwrap();
     let units: u64 = profile.segments[ANY_SEGMENT].units.values().sum();
     assert!((6_000..12_000).contains(&units), "{units}");

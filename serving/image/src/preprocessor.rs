@@ -132,6 +132,13 @@ impl Preprocessor {
         Ok((decoded.info, Pixels { width, height, channels, data: &scratch.canvas }))
     }
 
+    /// Figures of pixels that [`Preprocessor::decode`] gave, now or earlier. `luma` is a buffer to reuse.
+    #[must_use]
+    pub fn statistics(&self, pixels: &[u8], luma: &mut Vec<u8>) -> Option<ImageStatistics> {
+        let Preprocess { width, height, color, .. } = self.spec;
+        ImageStatistics::of(&Pixels { width, height, channels: color.channels(), data: pixels }, luma)
+    }
+
     fn scaled(&self, info: ImageInfo) -> Result<Size, ImageError> {
         let (width, height) = scaled_size(&self.spec, info.width, info.height);
         let absurd = || ImageError::AspectRatio {
@@ -165,9 +172,7 @@ impl Scratch {
     /// Figures of the last image that `preprocessor` decoded with these buffers; none before the first.
     #[must_use]
     pub fn statistics(&mut self, preprocessor: &Preprocessor) -> Option<ImageStatistics> {
-        let Preprocess { width, height, color, .. } = preprocessor.spec;
-        let pixels = Pixels { width, height, channels: color.channels(), data: &self.canvas };
-        ImageStatistics::of(&pixels, &mut self.luma)
+        preprocessor.statistics(&self.canvas, &mut self.luma)
     }
 
     /// Bytes held for pixels.

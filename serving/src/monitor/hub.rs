@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use takt_artifact::VersionDigest;
 use takt_artifact::profile::Profile;
+use takt_monitoring::drift::comparable;
 use takt_monitoring::events::{Name, UnixMillis};
 
 use super::budget::Budget;
@@ -41,6 +42,8 @@ pub struct WatchRequest {
     pub labels: Vec<String>,
     /// Its packaged reference.
     pub profile: Option<Profile>,
+    /// File name of the artefact that is served.
+    pub artefact: String,
     /// How it is watched.
     pub config: MonitorConfig,
     /// Its counters.
@@ -95,7 +98,7 @@ impl MonitorHub {
     /// Begins to watch a version, for as long as the tap is held; `None` where the model is not to be watched.
     #[must_use]
     pub fn watch(&self, request: WatchRequest) -> Option<Arc<VersionTap>> {
-        let WatchRequest { id, digest, labels, profile, config, stats } = request;
+        let WatchRequest { id, digest, labels, profile, artefact, config, stats } = request;
         if !config.enabled {
             return None;
         }
@@ -110,6 +113,7 @@ impl MonitorHub {
             stations: Arc::clone(&self.shared.stations),
             images: Budget::per_second(config.images_per_second),
         });
+        let profile = profile.map(|profile| comparable(profile, &artefact));
         let start =
             Start { id, digest, labels, profile, drift: self.settings.drift(&config), learn: config.learn, stats };
         let watched = Watched::start(start, &tap, &self.root, SystemTime::now().into());

@@ -130,6 +130,7 @@ impl Watched {
                     created: takt_artifact::calendar::now(),
                     origin: Origin::Learned,
                     version: Some(self.digest),
+                    artefact: None,
                 };
                 match learner.finish(&reference) {
                     None => self.keep.keep_rows(&fresh),

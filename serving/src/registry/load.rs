@@ -227,6 +227,7 @@ impl Loader {
             digest: dir.digest(),
             labels: judge.as_ref().map(|judge| judge.judge.labels().map(str::to_owned).collect()).unwrap_or_default(),
             profile: profile(dir).map_err(LoadFailure::at(Stage::Digest))?,
+            artefact: choice.variant.file.clone(),
             config: config.monitor.clone(),
             stats: Arc::clone(&stats),
         });
