@@ -9,11 +9,17 @@
 
 pub mod chi_square;
 pub mod correlation;
+pub mod debounce;
+pub mod distance;
+pub mod eprocess;
 pub mod grid;
+pub mod ks;
+pub mod mix;
 pub mod noncentral;
 pub mod null;
 pub mod proportion;
 pub mod psi;
-mod quantile;
+pub mod quantile;
 mod special;
 pub mod verdict;
+pub mod windows;
