@@ -1,17 +1,13 @@
 //! Distances of distributions that are no tests.
 
 use crate::grid::total;
+use crate::order::ascending;
 
 /// The Wasserstein distance of order 1 of two samples, in their unit: `integral |F - G|`. NaN is left out; `None` where a
 /// side is empty. Infinite or NaN where samples have infinities.
 #[must_use]
 pub fn wasserstein(a: &[f64], b: &[f64]) -> Option<f64> {
-    let sorted = |side: &[f64]| {
-        let mut values: Vec<f64> = side.iter().copied().filter(|value| !value.is_nan()).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        values
-    };
-    let (a, b) = (sorted(a), sorted(b));
+    let (a, b) = (ascending(a), ascending(b));
     let mut from = a.first()?.min(*b.first()?);
     let (mut i, mut j, mut sum) = (0, 0, 0.0);
     while i < a.len() || j < b.len() {

@@ -6,7 +6,6 @@
 mod distance;
 mod exact;
 mod kolmogorov;
-mod order;
 #[cfg(test)]
 mod tests;
 
@@ -29,9 +28,7 @@ pub struct Ks {
 /// The KS distance of two samples. NaN is left out, infinities are ordinary values here. `None` where a side is empty.
 #[must_use]
 pub fn two_samples(a: &[f64], b: &[f64]) -> Option<Ks> {
-    let (a, b) = order::keys(a, b);
-    let (n, m) = (a.len() as u64, b.len() as u64);
-    (n > 0 && m > 0).then(|| Ks { d: distance::sorted(&a, &b), n, m })
+    distance::distance(a, b)
 }
 
 impl Ks {
@@ -42,7 +39,7 @@ impl Ks {
         if self.n.max(self.m) <= EXACT_TO { self.p_exact() } else { self.p_asymptotic() }
     }
 
-    /// Exact for samples without ties. Time grows with `d n m`: a second or so at 10,000 against 10,000.
+    /// Exact for samples without ties. Time grows with `d n m`: a quarter of a second at 10,000 against 10,000.
     #[must_use]
     pub fn p_exact(self) -> f64 {
         exact::p_value(self.d, self.n, self.m)

@@ -3,22 +3,35 @@
 /// The `q`-quantile, `q` in [0, 1], of a sample in ascending order. `None` for an empty sample.
 #[must_use]
 pub fn of_sorted(sorted: &[f64], q: f64) -> Option<f64> {
-    let at = |i: usize| sorted.get(i).copied().unwrap_or(f64::NAN);
-    (!sorted.is_empty()).then(|| linear(sorted.len(), &at, q))
+    let position = Position::new(sorted.len(), q);
+    Some(position.between(*sorted.get(position.below)?, *sorted.get(position.above)?))
 }
 
-/// The same of `n` > 0 values that lie in order elsewhere.
-pub(crate) fn linear(n: usize, sorted: &impl Fn(usize) -> f64, q: f64) -> f64 {
-    let last = n.saturating_sub(1);
-    let position = last as f64 * q.clamp(0.0, 1.0);
-    let below = (position.floor() as usize).min(last);
-    let (low, high) = (sorted(below), sorted((below + 1).min(last)));
-    if low == high {
-        return low;
+/// Where a quantile lies: between the values of two ranks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Position {
+    pub(crate) below: usize,
+    pub(crate) above: usize,
+    weight: f64,
+}
+
+impl Position {
+    /// Among `n` values.
+    pub(crate) fn new(n: usize, q: f64) -> Self {
+        let last = n.saturating_sub(1);
+        let position = last as f64 * q.clamp(0.0, 1.0);
+        let below = (position.floor() as usize).min(last);
+        Self { below, above: (below + 1).min(last), weight: position - below as f64 }
     }
-    let weight = position - below as f64;
-    // From the nearer end, so that neither end is missed by rounding.
-    if weight < 0.5 { low + (high - low) * weight } else { high - (high - low) * (1.0 - weight) }
+
+    /// The quantile from the values of the two ranks.
+    pub(crate) fn between(self, low: f64, high: f64) -> f64 {
+        if low == high {
+            return low;
+        }
+        // From the nearer end, so that neither end is missed by rounding.
+        if self.weight < 0.5 { low + (high - low) * self.weight } else { high - (high - low) * (1.0 - self.weight) }
+    }
 }
 
 #[cfg(test)]

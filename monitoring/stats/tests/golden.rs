@@ -198,7 +198,7 @@ fn falls_against_old_dispersion_agree() {
         let periods: Vec<Rate> = case.periods.iter().copied().map(rate).collect();
         let dispersion = Dispersion::estimate(&periods).unwrap_or(Dispersion::BINOMIAL);
         close(dispersion.factor(), case.factor, ROUNDING, "dispersion");
-        let test = proportion::test(rate(case.before), rate(case.after), dispersion);
+        let test = proportion::compare(rate(case.before), rate(case.after), dispersion);
         close(test.statistic, case.statistic, ROUNDING, "statistic");
         close(test.p_fall, case.p_fall, EXACT, "p of a fall");
     }

@@ -8,6 +8,9 @@ const VANISHES_AT: f64 = 760.0;
 /// by the share of paths to each point that have left the band. Only sums of products of positive numbers, so small ones
 /// keep their digits (Viehmann, arXiv:2102.08037).
 pub(super) fn p_value(d: f64, n: u64, m: u64) -> f64 {
+    if n == 0 || m == 0 {
+        return f64::NAN;
+    }
     let (n, m) = (n.max(m), n.min(m));
     let divisor = gcd(n, m);
     let (step_i, step_j) = (m / divisor, n / divisor);

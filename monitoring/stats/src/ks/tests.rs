@@ -77,3 +77,31 @@ fn neighbouring_methods_agree_where_they_meet() {
     let at = |n: f64| kolmogorov_upper(n, 1.0 / n.sqrt());
     assert!((2.0 * at(140.0) - at(139.0) - at(141.0)).abs() < 2e-6);
 }
+
+#[test]
+fn large_samples_have_the_distance_of_a_full_merge() {
+    let sample = |n: u32, step: u32, f: fn(f64) -> f64| -> Vec<f64> {
+        (0..n).map(|i| f(f64::from(i.wrapping_mul(step) % n) / f64::from(n))).collect()
+    };
+    let cases = [
+        (sample(100_000, 7_919, |x| x), sample(70_001, 104_729, |x| x.powf(1.001))),
+        (sample(100_000, 7_919, |x| (x * 20.0).floor()), sample(50_000, 3, |x| (x * 21.0).floor())),
+        (sample(100_000, 7_919, |x| (x - 0.5).recip()), sample(40, 7, |x| x)),
+        (sample(40_000, 7, |x| x), sample(40_000, 11, |x| x)),
+        (vec![1.0; 50_000], sample(50_000, 3, |x| 2.0 * x)),
+    ];
+    for (a, b) in cases {
+        let found = two_samples(&a, &b).unwrap();
+        let sorted = [&a, &b].map(|side| crate::order::ascending(side));
+        let share = |side: &[f64], to: f64| side.partition_point(|x| *x <= to) as f64 / side.len() as f64;
+        let gaps = sorted.iter().flatten().map(|x| (share(&sorted[0], *x) - share(&sorted[1], *x)).abs());
+        let full = gaps.fold(0.0, f64::max);
+        assert!((found.d - full).abs() < 1e-14, "{} {full}", found.d);
+    }
+}
+
+#[test]
+fn sizes_of_zero_have_no_p_value() {
+    let none = Ks { d: 0.5, n: 0, m: 3 };
+    assert!(none.p_exact().is_nan() && none.p_asymptotic().is_nan());
+}
