@@ -3,4 +3,6 @@
 //! Depends on takt-artifact for the vocabulary of a version ([`VersionDigest`](takt_artifact::VersionDigest),
 //! [`Judgement`](takt_artifact::decision::Judgement), the drift reference): one idea has one type.
 
+pub mod drift;
 pub mod events;
+pub mod features;

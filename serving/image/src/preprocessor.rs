@@ -12,6 +12,7 @@ use crate::jpeg::ScanScratch;
 use crate::limits::Limits;
 use crate::normalise::{Normalise, Sample};
 use crate::spec::{self, SpecError};
+use crate::statistics::ImageStatistics;
 
 /// Executes one version's `Preprocess`. Cheap to share; it has no mutable state.
 #[derive(Debug, Clone)]
@@ -28,6 +29,7 @@ pub struct Scratch {
     decoded: Vec<u8>,
     scaled: Vec<u8>,
     canvas: Vec<u8>,
+    luma: Vec<u8>,
     resizer: Resizer,
 }
 
@@ -160,10 +162,18 @@ impl Scratch {
         &self.canvas
     }
 
+    /// Figures of the last image that `preprocessor` decoded with these buffers; none before the first.
+    #[must_use]
+    pub fn statistics(&mut self, preprocessor: &Preprocessor) -> Option<ImageStatistics> {
+        let Preprocess { width, height, color, .. } = preprocessor.spec;
+        let pixels = Pixels { width, height, channels: color.channels(), data: &self.canvas };
+        ImageStatistics::of(&pixels, &mut self.luma)
+    }
+
     /// Bytes held for pixels.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.decoded.capacity() + self.scaled.capacity() + self.canvas.capacity()
+        self.decoded.capacity() + self.scaled.capacity() + self.canvas.capacity() + self.luma.capacity()
     }
 
     /// Gives buffers back if together they hold more than `keep` bytes, for after an unusually large image.

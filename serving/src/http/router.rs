@@ -88,6 +88,7 @@ pub fn router(server: HttpServer) -> Router {
         .route("/v2/health/live", get(control::live))
         .route("/v2/health/ready", get(control::ready))
         .route("/v2/models/stats", get(control::all_statistics))
+        .route("/monitor", get(control::monitor))
         .nest("/v2/models/{model}", model.clone())
         .nest("/v2/models/{model}/versions/{version}", model)
         .nest("/v2/repository", repository)
