@@ -1,7 +1,7 @@
 //! Frames that resemble the one before: what the formulas for independent units make of them, and what null panes and
 //! thinning make of them.
 
-use takt_stats::correlation::{autocorrelation, decorrelation_time, thin};
+use takt_stats::correlation::{autocorrelation, decorrelation_time, independent_share, thin};
 use takt_stats::ks;
 use takt_stats::null::p_value;
 use takt_stats::verdict::{ERROR, Verdict, by_null_panes};
@@ -121,4 +121,30 @@ fn thinned_frames_are_as_good_as_independent_ones() {
     at_most(ERROR, drifts(&good, 1), good.len(), "KS of good panes");
     let dimmed = judged(1.5, &mut random);
     assert!(drifts(&dimmed, 0) > 490 && drifts(&dimmed, 1) > 490, "{} {}", drifts(&dimmed, 0), drifts(&dimmed, 1));
+}
+
+#[test]
+fn all_frames_counted_as_fewer_are_judged_with_care() {
+    let mut random = Random(15);
+    // A reference without error, so that only the panes' dependence is seen.
+    let reference = Reference::of(&(0..200_000).map(|_| random.normal() as f32).collect::<Vec<_>>());
+    let mut drifted = |shift: f64| -> [usize; 2] {
+        let judged: Vec<[Verdict; 2]> = stream(600 * 20, shift, &mut random)
+            .chunks(20)
+            .map(|pane| {
+                let frames = pane.concat();
+                let units = frames.len() as f64 * independent_share(0.9);
+                let figures = Figures { units, ..reference.figures(&frames) };
+                [reference.judge_psi(&figures).verdict, reference.judge_ks(&figures).verdict]
+            })
+            .collect();
+        [drifts(&judged, 0), drifts(&judged, 1)]
+    };
+    // Moved so far, PSI over deciles is at its limit; KS is at its own a little further on.
+    let [psi, _] = drifted(0.397);
+    at_most(ERROR, psi, 600, "PSI at the limit");
+    let [_, ks] = drifted(0.559);
+    at_most(ERROR, ks, 600, "KS at the limit");
+    let [psi, ks] = drifted(1.0);
+    assert!(psi > 590 && ks > 500, "{psi} {ks}");
 }
