@@ -1,6 +1,7 @@
 //! One feature of a window against its reference.
 
 use takt_artifact::profile::{Bins, Feature, NullPanes, Pane as PaneLength};
+use takt_stats::correlation::independent_share;
 use takt_stats::grid::{self, KsBounds, bins, ks_bounds};
 use takt_stats::null::p_value;
 use takt_stats::psi::{self, ZeroRule};
@@ -13,9 +14,6 @@ use super::report::{FeatureReport, Judgement};
 
 /// What stands in for the share of an empty bin, as its logarithm has to be taken.
 const EMPTY: ZeroRule = ZeroRule::Constant(1e-4);
-
-/// Lag-1 autocorrelation from which on values count for less than their number.
-const DEPENDENT: f64 = 0.1;
 
 /// A window's counts of one feature, with what they were counted among.
 #[derive(Debug, Clone, Copy)]
@@ -35,15 +33,15 @@ pub fn evaluate(name: &str, feature: &Feature, evidence: Evidence<'_>, limits: L
     let reference = mixed(feature, segment)?;
     let current: Vec<f64> = counts.slots.iter().copied().map(f64::from).collect();
     let m: u64 = counts.slots.iter().map(|&count| u64::from(count)).sum();
-    let m_effective = m as f64 * worth(autocorrelation);
+    let m_effective = m as f64 * independent_share(autocorrelation);
     let (reference_bins, current_bins) = match &feature.bins {
         Bins::Grid(grid) => (bins(&reference.shares, &grid.psi_edges), bins(&current, &grid.psi_edges)),
         Bins::Categories(_) => (reference.shares.clone(), current.clone()),
     };
     let psi = psi::of_bins(&reference_bins, &current_bins, EMPTY)?;
-    let pearson = psi::pearson(&reference_bins, &current_bins, reference.size, m_effective)?;
+    let pearson = psi::pearson(&reference_bins, &current_bins, reference.effective_units, m_effective)?;
     let judged = verdict::psi(
-        &PsiEvidence { psi, pearson, bins: reference_bins.len(), n: reference.size, m: m_effective },
+        &PsiEvidence { psi, pearson, bins: reference_bins.len(), n: reference.effective_units, m: m_effective },
         limits.psi,
         ERROR,
     );
@@ -55,20 +53,20 @@ pub fn evaluate(name: &str, feature: &Feature, evidence: Evidence<'_>, limits: L
         Bins::Categories(_) => None,
     };
     let ks_verdict = bounds.map(|bounds: KsBounds| {
-        let judged = verdict::ks(bounds, reference.size, m_effective, limits.ks, ERROR);
+        let judged = verdict::ks(bounds, reference.effective_units, m_effective, limits.ks, ERROR);
         let p = null.map(|null| p_value(&null.ks, single(bounds.lo)));
         judgement(with_reference(judged, bounds.lo, p, limits.ks), limits.ks, p)
     });
     let values = m + u64::from(counts.missing);
     Some(FeatureReport {
         feature: name.to_owned(),
-        n: reference.size,
+        n: reference.effective_units,
         m,
         m_effective,
         autocorrelation,
         missing: f64::from(counts.missing) / values.max(1) as f64,
         psi,
-        psi_debiased: psi::debiased(psi, reference_bins.len(), reference.size, m_effective),
+        psi_debiased: psi::debiased(psi, reference_bins.len(), reference.effective_units, m_effective),
         psi_verdict,
         ks_lo: bounds.map(|bounds| bounds.lo),
         ks_hi: bounds.map(|bounds| bounds.hi),
@@ -86,12 +84,6 @@ pub(super) fn distances(bins_of: &Bins, reference: &[f64], current: &[f64]) -> O
         // Classes have no order, so no KS; the null distribution has a place for it all the same.
         Bins::Categories(_) => Some((psi::of_bins(reference, current, EMPTY)?, 0.0)),
     }
-}
-
-/// Share of dependent values that independent ones would be worth: `(1 - r) / (1 + r)`, that of a mean of a first-order
-/// autoregressive series (Bayley and Hammersley 1946).
-fn worth(autocorrelation: f64) -> f64 {
-    if autocorrelation < DEPENDENT { 1.0 } else { ((1.0 - autocorrelation) / (1.0 + autocorrelation)).max(1e-3) }
 }
 
 /// Panes of the reference tell about windows of at least their length: a longer window strays less, not more.

@@ -1,68 +1,40 @@
 //! The reference as it would look with the stations in the shares of the current window, so that one idle camera is not
 //! drift.
 
-use std::collections::BTreeMap;
-
-use takt_artifact::profile::{Counts, Feature};
+use takt_artifact::profile::Feature;
+use takt_stats::mix::{Mix, Station, reweight};
 
 use super::pane::SegmentCounts;
 
-/// A reference reweighted to a mix of stations.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Mixed {
-    /// Share of each slot; they sum to 1.
-    pub(super) shares: Vec<f64>,
-    /// How many independent units of an unweighted reference it is worth: `1 / sum(w_s^2 / n_s)`, from the variance of a
-    /// stratified mean (Cochran, "Sampling Techniques", 1977, section 5.4).
-    pub(super) size: f64,
+/// The reference of `feature` in the mix of `current`. What stations saw that the reference does not know is compared with
+/// all of it. `None` where it has no values.
+pub(super) fn mixed(feature: &Feature, current: &SegmentCounts) -> Option<Mix> {
+    let mut pooled = vec![0; feature.bins.slots()];
+    for counts in feature.counts.values() {
+        pooled.iter_mut().zip(&counts.slots).for_each(|(sum, count)| *sum += count);
+    }
+    let station = |reference, current| Station { reference, units: total(reference), current };
+    let known = feature.counts.iter().filter(|(_, counts)| counts.total() > 0).filter_map(|(name, counts)| {
+        let units = f64::from(*current.units.get(name)?);
+        (units > 0.0).then(|| station(&counts.slots, units))
+    });
+    let mut stations: Vec<_> = known.collect();
+    let unknown = current.total_units() as f64 - stations.iter().map(|station| station.current).sum::<f64>();
+    if stations.is_empty() || unknown > 0.0 {
+        stations.push(station(&pooled, unknown.max(f64::MIN_POSITIVE)));
+    }
+    reweight(&stations)
 }
 
-/// The reference of `feature` in the mix of `current`. What stations the reference does not know saw is compared with all
-/// of it. `None` where it has no values.
-pub(super) fn mixed(feature: &Feature, current: &SegmentCounts) -> Option<Mixed> {
-    let slots = feature.bins.slots();
-    let pooled = pool(feature.counts.values(), slots);
-    let total: f64 = pooled.iter().sum();
-    if total <= 0.0 {
-        return None;
-    }
-    let known: BTreeMap<&str, f64> = current
-        .units
-        .iter()
-        .filter(|(station, units)| **units > 0 && feature.counts.get(*station).is_some_and(|c| c.total() > 0))
-        .map(|(station, units)| (station.as_str(), f64::from(*units)))
-        .collect();
-    let all = current.total_units() as f64;
-    if all <= 0.0 || known.is_empty() {
-        return Some(Mixed { shares: pooled.iter().map(|count| count / total).collect(), size: total });
-    }
-    let unknown = 1.0 - known.values().sum::<f64>() / all;
-    let mut shares: Vec<f64> = pooled.iter().map(|count| unknown * count / total).collect();
-    let mut variance = unknown * unknown / total;
-    for (station, units) in known {
-        let Some(counts) = feature.counts.get(station) else { continue };
-        let (weight, size) = (units / all, counts.total() as f64);
-        for (share, &count) in shares.iter_mut().zip(&counts.slots) {
-            *share += weight * count as f64 / size;
-        }
-        variance += weight * weight / size;
-    }
-    Some(Mixed { shares, size: variance.recip() })
-}
-
-fn pool<'a>(counts: impl Iterator<Item = &'a Counts>, slots: usize) -> Vec<f64> {
-    let mut sum = vec![0.0; slots];
-    for counts in counts {
-        for (sum, &count) in sum.iter_mut().zip(&counts.slots) {
-            *sum += count as f64;
-        }
-    }
-    sum
+fn total(counts: &[u64]) -> f64 {
+    counts.iter().sum::<u64>() as f64
 }
 
 #[cfg(test)]
 mod tests {
-    use takt_artifact::profile::Bins;
+    use std::collections::BTreeMap;
+
+    use takt_artifact::profile::{Bins, Counts};
 
     use super::*;
 
@@ -87,19 +59,19 @@ mod tests {
     #[test]
     fn an_idle_station_leaves_the_reference_to_the_other() {
         let mixed = mixed(&feature(), &current([50, 0], 0)).unwrap();
-        assert_eq!(mixed, Mixed { shares: vec![1.0, 0.0], size: 100.0 });
+        assert_eq!((mixed.shares, mixed.effective_units), (vec![1.0, 0.0], 100.0));
     }
 
     #[test]
     fn stations_count_by_their_current_shares() {
         let mixed = mixed(&feature(), &current([10, 10], 0)).unwrap();
         assert_eq!(mixed.shares, [0.5, 0.5]);
-        assert!((mixed.size - 1.0 / (0.25 / 100.0 + 0.25 / 300.0)).abs() < 1e-9);
+        assert!((mixed.effective_units - 1.0 / (0.25 / 100.0 + 0.25 / 300.0)).abs() < 1e-9);
     }
 
     #[test]
     fn unknown_stations_are_compared_with_everything() {
         let mixed = mixed(&feature(), &current([0, 0], 7)).unwrap();
-        assert_eq!(mixed, Mixed { shares: vec![0.25, 0.75], size: 400.0 });
+        assert_eq!((mixed.shares, mixed.effective_units), (vec![0.25, 0.75], 400.0));
     }
 }

@@ -110,9 +110,9 @@ impl SegmentCounts {
     }
 
     fn zip(&self, other: &Self, both: fn(u32, u32) -> u32) -> Self {
-        let units = joined(&self.units, &other.units, 0, |&a, &b| both(a, b));
+        let units = joined(&self.units, &other.units, &0, |&a, &b| both(a, b));
         let empty = FeatureCounts::default();
-        let features = joined(&self.features, &other.features, empty, |a, b| a.zip(b, both));
+        let features = joined(&self.features, &other.features, &empty, |a, b| a.zip(b, both));
         Self { units, unknown: both(self.unknown, other.unknown), features }
     }
 }
@@ -129,11 +129,11 @@ impl FeatureCounts {
 fn joined<V>(
     a: &BTreeMap<String, V>,
     b: &BTreeMap<String, V>,
-    empty: V,
+    empty: &V,
     both: impl Fn(&V, &V) -> V,
 ) -> BTreeMap<String, V> {
     let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-    keys.map(|key| (key.clone(), both(a.get(key).unwrap_or(&empty), b.get(key).unwrap_or(&empty)))).collect()
+    keys.map(|key| (key.clone(), both(a.get(key).unwrap_or(empty), b.get(key).unwrap_or(empty)))).collect()
 }
 
 /// The last sealed panes.
