@@ -4,3 +4,6 @@
 //! [`Judgement`](takt_artifact::decision::Judgement), the drift reference): one idea has one type.
 
 pub mod events;
+pub mod log;
+#[cfg(test)]
+mod sample;

@@ -41,6 +41,18 @@ impl PredictionId {
         Self(Ulid::from_parts(at.0, random))
     }
 
+    /// The id with these 128 bits, as [`bits`](Self::bits) gives them.
+    #[must_use]
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(Ulid(bits))
+    }
+
+    /// Its 128 bits: 48 of time, then 80 random ones.
+    #[must_use]
+    pub const fn bits(&self) -> u128 {
+        self.0.0
+    }
+
     /// The time in the id.
     #[must_use]
     pub const fn time(&self) -> UnixMillis {
