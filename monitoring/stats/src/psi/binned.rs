@@ -1,0 +1,158 @@
+//! Binning of raw samples, by the variants in use.
+
+use std::collections::BTreeMap;
+
+use super::{ZeroRule, of_bins};
+use crate::grid::cuts;
+
+/// With at most this many distinct reference values Evidently takes each value for a bin.
+const EVIDENTLY_DISTINCT: usize = 20;
+
+/// How numbers are binned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binning {
+    /// At this many bins, quantiles of the reference, as on a grid (see [`crate::grid::edges`]): `[a, b)`, end bins open.
+    /// An outlier in the current sample moves no edge.
+    ReferenceQuantile(usize),
+    /// As in Evidently: bins of equal width over both samples together, as many as Sturges' rule says
+    /// (`ceil(log2(n + m) + 1)`), the last one closed; or one bin per value where the reference has at most 20 distinct
+    /// ones. One outlier can empty all bins but two. Infinities count as missing.
+    SturgesUnion,
+}
+
+/// Two samples, binned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binned {
+    /// What bounds the bins: `edges[i]` lies between the bins `i` and `i + 1`. Empty where each value is a bin.
+    pub edges: Vec<f64>,
+    /// Counts of the reference per bin.
+    pub reference: Vec<f64>,
+    /// Counts of the current sample per bin.
+    pub current: Vec<f64>,
+    /// Values left out, of the reference and of the current sample.
+    pub missing: [usize; 2],
+}
+
+impl Binned {
+    /// PSI of the bins; `None` where a side has no values.
+    #[must_use]
+    pub fn psi(&self, zero: ZeroRule) -> Option<f64> {
+        of_bins(&self.reference, &self.current, zero)
+    }
+}
+
+/// Bins two samples. `None` where the reference has no finite value, or together they have none that is not missing.
+#[must_use]
+pub fn binned(reference: &[f64], current: &[f64], binning: Binning) -> Option<Binned> {
+    match binning {
+        Binning::ReferenceQuantile(bins) => reference_quantile(reference, current, bins.max(2)),
+        Binning::SturgesUnion => sturges_union(reference, current),
+    }
+}
+
+/// PSI of two samples of categories, in the order of the union's categories.
+pub fn categories<K: Ord>(
+    reference: impl IntoIterator<Item = K>,
+    current: impl IntoIterator<Item = K>,
+) -> BTreeMap<K, [f64; 2]> {
+    let mut counts: BTreeMap<K, [f64; 2]> = BTreeMap::new();
+    for category in reference {
+        counts.entry(category).or_default()[0] += 1.0;
+    }
+    for category in current {
+        counts.entry(category).or_default()[1] += 1.0;
+    }
+    counts
+}
+
+fn reference_quantile(reference: &[f64], current: &[f64], bins: usize) -> Option<Binned> {
+    let edges = quantile_edges(reference, bins)?;
+    let missing = [reference, current].map(|side| side.iter().filter(|x| x.is_nan()).count());
+    let [reference, current] = [reference, current].map(|side| count(side, &edges));
+    Some(Binned { edges, reference, current, missing })
+}
+
+/// Deciles and the like of the finite values.
+fn quantile_edges(reference: &[f64], bins: usize) -> Option<Vec<f64>> {
+    let mut finite: Vec<f64> = reference.iter().copied().filter(|x| x.is_finite()).collect();
+    if finite.is_empty() {
+        return None;
+    }
+    finite.sort_unstable_by(f64::total_cmp);
+    let mut edges = Vec::with_capacity(bins);
+    for cut in cuts(finite.len(), |i| finite.get(i).copied().unwrap_or(f64::NAN), bins) {
+        edges.push(cut.at);
+        if cut.atom && cut.at.next_up().is_finite() {
+            edges.push(cut.at.next_up());
+        }
+    }
+    edges.dedup();
+    Some(edges)
+}
+
+/// Counts per bin; NaN in none.
+fn count(values: &[f64], edges: &[f64]) -> Vec<f64> {
+    let mut counts = vec![0_u64; edges.len() + 1];
+    for value in values.iter().filter(|value| !value.is_nan()) {
+        let bin = edges.partition_point(|edge| edge <= value);
+        if let Some(count) = counts.get_mut(bin) {
+            *count += 1;
+        }
+    }
+    counts.into_iter().map(|count| count as f64).collect()
+}
+
+fn sturges_union(reference: &[f64], current: &[f64]) -> Option<Binned> {
+    let finite = |side: &[f64]| side.iter().copied().filter(|x| x.is_finite()).collect::<Vec<f64>>();
+    let (mut r, c) = (finite(reference), finite(current));
+    let missing = [reference.len() - r.len(), current.len() - c.len()];
+    if r.is_empty() {
+        return None;
+    }
+    r.sort_unstable_by(f64::total_cmp);
+    let distinct = r.chunk_by(|a, b| a == b).count();
+    if distinct <= EVIDENTLY_DISTINCT {
+        // Adding zero makes one value of both zeros; non-negative order of bits is not needed, total order is.
+        let ordered = |side: &[f64]| side.iter().map(|x| Total(x + 0.0)).collect::<Vec<_>>();
+        let counts = categories(ordered(&r), ordered(&c));
+        let (reference, current) = counts.into_values().map(|[r, c]| (r, c)).unzip();
+        return Some(Binned { edges: Vec::new(), reference, current, missing });
+    }
+    let edges = equal_width_edges(&r, &c);
+    let [reference, current] = [&r, &c].map(|side| count(side, &edges));
+    Some(Binned { edges, reference, current, missing })
+}
+
+/// The inner edges; with open ends the first and the last bin hold the minimum and the maximum.
+fn equal_width_edges(reference: &[f64], current: &[f64]) -> Vec<f64> {
+    let both = || reference.iter().chain(current).copied();
+    let (low, high) = both().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    let n = (reference.len() + current.len()) as f64;
+    let bins = (n.log2() + 1.0).ceil();
+    let step = (high - low) / bins;
+    (1..bins as usize).map(|i| low + i as f64 * step).collect()
+}
+
+/// Numbers in their total order, as keys.
+#[derive(Clone, Copy)]
+struct Total(f64);
+
+impl PartialEq for Total {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Total {}
+
+impl PartialOrd for Total {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Total {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
