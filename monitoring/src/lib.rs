@@ -4,6 +4,7 @@
 //! [`Judgement`](takt_artifact::decision::Judgement), the drift reference): one idea has one type.
 
 pub mod events;
+pub mod feedback;
 pub mod log;
 #[cfg(test)]
 mod sample;

@@ -36,6 +36,7 @@ pub use segments::Stats;
 pub use writer::Writer;
 
 pub(crate) use frame::{Codec, replace};
+pub(crate) use outcome::{arm, arm_byte, verdict, verdict_byte};
 pub(crate) use read::Records;
 pub(crate) use segments::Segments;
 pub(crate) use wire::{BadRecord, Input, Output, Texts};

@@ -37,6 +37,10 @@ impl LogError {
         move |source| Self::Io { doing, path, source }
     }
 
+    pub(crate) const fn at_most(what: &'static str, found: usize, limit: usize) -> Result<(), Self> {
+        if found > limit { Err(Self::TooLarge { what, found, limit }) } else { Ok(()) }
+    }
+
     /// Stable label for metrics.
     #[must_use]
     pub fn kind(&self) -> &'static str {

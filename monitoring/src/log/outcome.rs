@@ -93,7 +93,7 @@ impl Codec for Outcomes {
             product: has(PRODUCT).then(|| self.texts.read_name(&mut input)).transpose()?,
             model: self.texts.read_name(&mut input)?,
             version_digest: self.version(&mut input)?,
-            arm: arm(flags)?,
+            arm: arm(flags & ARM)?,
             rho: share(&mut input)?,
             latency: latency(&mut input)?,
             status: match has(ERROR) {
@@ -127,26 +127,17 @@ impl Outcomes {
 
 /// Names and numbers bound themselves; these three do not.
 fn check(outcome: &Outcome) -> Result<(), LogError> {
-    let at_most = |what, found, limit| match found > limit {
-        true => Err(LogError::TooLarge { what, found, limit }),
-        false => Ok(()),
-    };
-    at_most("number of features", outcome.features.values.len(), MOST_FEATURES)?;
+    LogError::at_most("number of features", outcome.features.values.len(), MOST_FEATURES)?;
     if let Some(decision) = &outcome.decision {
-        at_most("bytes of a class's label", decision.label.len(), LONGEST_TEXT)?;
+        LogError::at_most("bytes of a class's label", decision.label.len(), LONGEST_TEXT)?;
     }
     match &outcome.status {
-        Status::Error(kind) => at_most("bytes of an error's kind", kind.len(), LONGEST_TEXT),
+        Status::Error(kind) => LogError::at_most("bytes of an error's kind", kind.len(), LONGEST_TEXT),
         Status::Ok => Ok(()),
     }
 }
 
 fn flags(outcome: &Outcome) -> u8 {
-    let arm = match outcome.arm {
-        Arm::Stable => 0,
-        Arm::Canary => 1,
-        Arm::Shadow => 2,
-    };
     let present = [
         (PART, outcome.part_id.is_some()),
         (STATION, outcome.station.is_some()),
@@ -155,11 +146,19 @@ fn flags(outcome: &Outcome) -> u8 {
         (DECISION, outcome.decision.is_some()),
         (FEATURES, !outcome.features.is_empty()),
     ];
-    present.into_iter().filter(|(_, present)| *present).fold(arm, |flags, (flag, _)| flags | flag)
+    present.into_iter().filter(|(_, present)| *present).fold(arm_byte(outcome.arm), |flags, (flag, _)| flags | flag)
 }
 
-pub(crate) fn arm(flags: u8) -> Result<Arm, BadRecord> {
-    match flags & ARM {
+pub(crate) const fn arm_byte(arm: Arm) -> u8 {
+    match arm {
+        Arm::Stable => 0,
+        Arm::Canary => 1,
+        Arm::Shadow => 2,
+    }
+}
+
+pub(crate) const fn arm(byte: u8) -> Result<Arm, BadRecord> {
+    match byte {
         0 => Ok(Arm::Stable),
         1 => Ok(Arm::Canary),
         2 => Ok(Arm::Shadow),
