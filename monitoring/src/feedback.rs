@@ -29,6 +29,9 @@ mod store;
 mod tests;
 mod units;
 
+#[cfg(test)]
+pub(crate) use cells::Hours;
+pub(crate) use cells::hour;
 pub use cells::{Cell, Counts, Cube, Findings, OTHER};
 pub use config::Config;
 pub use labels::Received;

@@ -6,6 +6,7 @@
 pub mod cause;
 pub mod events;
 pub mod feedback;
+pub mod funnel;
 pub mod log;
 #[cfg(test)]
 mod sample;

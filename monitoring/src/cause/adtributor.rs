@@ -146,11 +146,12 @@ impl Explained for Ratio {
         let power = |element: &Self| {
             let change1 = element.actual.numerator - element.forecast.numerator;
             let change2 = element.actual.denominator - element.forecast.denominator;
-            (change1 * f2 - change2 * f1) / (f2 * (f2 + change2))
+            let change = change1 * f2 - change2 * f1;
+            // What was everything and is gone, as a version that was replaced: the rest has no quotient to compare with.
+            if change == 0.0 { 0.0 } else { change / (f2 * (f2 + change2)) }
         };
         let powers: Vec<_> = elements.iter().map(power).collect();
         let sum: f64 = powers.iter().sum();
-        // Not finite where an element with all of the forecast's denominator is gone: then nothing can be compared.
         (sum.is_finite() && sum != 0.0).then(|| powers.into_iter().map(|power| power / sum).collect())
     }
 

@@ -65,13 +65,13 @@ pub struct Counts {
 }
 
 /// Counts per hour since 1970 and cell.
-pub(super) type Hours = BTreeMap<u64, HashMap<Arc<Cell>, Counts>>;
+pub(crate) type Hours = BTreeMap<u64, HashMap<Arc<Cell>, Counts>>;
 
 /// All counts there are: those that are settled and those that labels may still change.
 #[derive(Debug)]
 pub struct Cube<'a> {
-    pub(super) settled: &'a Hours,
-    pub(super) live: Hours,
+    pub(crate) settled: &'a Hours,
+    pub(crate) live: Hours,
 }
 
 impl Findings {
