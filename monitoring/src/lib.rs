@@ -3,6 +3,12 @@
 //! Depends on takt-artifact for the vocabulary of a version ([`VersionDigest`](takt_artifact::VersionDigest),
 //! [`Judgement`](takt_artifact::decision::Judgement), the drift reference): one idea has one type.
 
+pub mod cause;
 pub mod drift;
 pub mod events;
 pub mod features;
+pub mod feedback;
+pub mod funnel;
+pub mod log;
+#[cfg(test)]
+mod sample;

@@ -16,7 +16,7 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
     // For its tests, which run what it makes.
     ("takt-graph", &["takt-artifact", "takt-backend", "takt-ops"]),
     ("takt-image", &["takt-artifact"]),
-    ("takt-monitoring", &["takt-artifact"]),
+    ("takt-monitoring", &["takt-artifact", "takt-stats"]),
     ("takt-pipeline", &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring", "takt-ops"]),
     ("takt-serving", &["takt-artifact", "takt-backend", "takt-image", "takt-monitoring", "takt-proto"]),
 ];
