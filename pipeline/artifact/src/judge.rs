@@ -121,9 +121,9 @@ impl Judge {
         self.classes.len()
     }
 
-    /// Labels of all classes, in order.
-    pub fn labels(&self) -> impl Iterator<Item = &str> {
-        self.classes.iter().map(|class| class.label.as_str())
+    /// Labels of all classes, in order, each with whether it means that the part is good.
+    pub fn verdicts(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.classes.iter().map(|class| (class.label.as_str(), class.good))
     }
 
     /// Label of a class.

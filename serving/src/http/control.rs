@@ -43,6 +43,7 @@ pub(super) async fn overview(State(server): Server) -> Json<Value> {
             "POST /v2/models/{model}[/versions/{version}]/infer",
             "GET /v2/models/stats",
             "GET /monitor",
+            "POST /feedback",
             "POST /v2/repository/index",
             "POST /v2/repository/models/{model}/load|unload",
             "GET /v2/systemsharedmemory[/region/{region}]/status",

@@ -4,7 +4,11 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::Deserialize;
+use takt_artifact::fault::Fault;
 use takt_monitoring::drift::{DriftConfig, LearnRule, Limits};
+use takt_monitoring::feedback;
+use takt_monitoring::funnel::{Funnel, FunnelConfig};
+use takt_monitoring::log;
 
 /// How one model is watched; `[monitor]` in its `model.toml`.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +47,12 @@ pub struct RawMonitorSettings {
     pub window_panes: Option<usize>,
     pub skew_limit: Option<f64>,
     pub max_stations: Option<usize>,
+    pub log_predictions: Option<bool>,
+    pub take_feedback: Option<bool>,
+    pub quality_window_hours: Option<u64>,
+    pub prediction_log: Option<log::Limits>,
+    pub feedback: Option<feedback::Config>,
+    pub funnels: Option<Vec<FunnelConfig>>,
 }
 
 /// How the server watches, checked.
@@ -56,12 +66,27 @@ pub struct MonitorSettings {
     pub skew_limit: f64,
     /// Stations told apart; the others count as `other`; 64.
     pub max_stations: usize,
+    /// What is kept about predictions and labels.
+    pub quality: QualitySettings,
+}
+
+/// What is kept about predictions and labels, and what is made of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QualitySettings {
+    /// Limits of the prediction log; none where predictions are not logged.
+    pub prediction_log: Option<log::Limits>,
+    /// The feedback store; none where labels are not taken.
+    pub feedback: Option<feedback::Config>,
+    /// Time over which rates are taken; seven days.
+    pub window: Duration,
+    /// Funnels; one of inspected, flagged, looked at, confirmed.
+    pub funnels: Vec<Funnel>,
 }
 
 impl MonitorSettings {
     /// Checks what was written, and pushes faults that name the setting.
     pub(crate) fn check(raw: &RawMonitorSettings, faults: &mut Vec<String>) -> Self {
-        let RawMonitorSettings { pane_ms, window_panes, skew_limit, max_stations } = *raw;
+        let RawMonitorSettings { pane_ms, window_panes, skew_limit, max_stations, .. } = *raw;
         let pane_ms = pane_ms.unwrap_or(60_000);
         if !(100..=86_400_000).contains(&pane_ms) {
             faults.push(format!("monitor.pane_ms is {pane_ms}, expected 100 to 86400000, a day"));
@@ -85,12 +110,43 @@ impl MonitorSettings {
             window: NonZeroUsize::new(window).unwrap_or(NonZeroUsize::MIN),
             skew_limit,
             max_stations,
+            quality: QualitySettings::check(raw, faults),
         }
     }
 
     /// How drift of a model is judged.
     pub(super) fn drift(&self, model: &MonitorConfig) -> DriftConfig {
         DriftConfig { pane: self.pane, window: self.window, limits: model.limits, features: model.features.clone() }
+    }
+}
+
+impl QualitySettings {
+    fn check(raw: &RawMonitorSettings, faults: &mut Vec<String>) -> Self {
+        let hours = raw.quality_window_hours.unwrap_or(7 * 24);
+        if !(1..=366 * 24).contains(&hours) {
+            faults.push(format!("monitor.quality_window_hours is {hours}, expected 1 to 8784, a year"));
+        }
+        let prediction_log = raw.prediction_log.unwrap_or_default();
+        let feedback = raw.feedback.clone().unwrap_or_default();
+        let under = |key: &str, found: Vec<Fault>| {
+            found.into_iter().map(|fault| fault.under(&format!("monitor.{key}")).to_string()).collect::<Vec<_>>()
+        };
+        faults.extend(under("prediction_log", prediction_log.faults()));
+        faults.extend(under("feedback", feedback.faults()));
+        let mut funnels = Vec::new();
+        for (at, funnel) in raw.funnels.clone().unwrap_or_else(|| vec![FunnelConfig::default()]).into_iter().enumerate()
+        {
+            match Funnel::try_from(funnel) {
+                Ok(funnel) => funnels.push(funnel),
+                Err(errors) => faults.extend(under(&format!("funnels[{at}]"), errors.faults)),
+            }
+        }
+        Self {
+            prediction_log: raw.log_predictions.unwrap_or(true).then_some(prediction_log),
+            feedback: raw.take_feedback.unwrap_or(true).then_some(feedback),
+            window: Duration::from_secs(hours * 3600),
+            funnels,
+        }
     }
 }
 

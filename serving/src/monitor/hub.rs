@@ -12,19 +12,26 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use takt_artifact::VersionDigest;
 use takt_artifact::profile::Profile;
 use takt_monitoring::drift::comparable;
-use takt_monitoring::events::{Name, UnixMillis};
+use takt_monitoring::events::{Label, Name, UnixMillis};
+use takt_monitoring::feedback::Received;
+use tokio::sync::oneshot;
 
 use super::budget::Budget;
 use super::config::{MonitorConfig, MonitorSettings};
+use super::quality::Quality;
 use super::report::{MonitorReport, StationReport, StationsReport};
 use super::stations::{OTHER, Reading, Stations, UNNAMED, skew};
 use super::tap::{Event, VersionTap};
 use super::watched::{Start, Watched};
+use crate::error::{ErrorKind, InferError};
 use crate::state::VersionId;
 use crate::telemetry::stats::VersionStats;
 
 /// Outcomes that may wait to be taken note of. The hub looks ten times a second, so this is 80,000 a second.
 const WAITING: usize = 8192;
+
+/// Labels that may wait to be stored.
+const LABELS_WAITING: usize = 1024;
 
 /// How often the hub looks. It is not woken by requests, which would cost them more than everything else here.
 const LOOK: Duration = Duration::from_millis(100);
@@ -38,8 +45,9 @@ pub struct WatchRequest {
     pub id: VersionId,
     /// Its digest.
     pub digest: VersionDigest,
-    /// Its classes, in the order of the output it decides by; empty without a decision.
-    pub labels: Vec<String>,
+    /// Its classes, in the order of the output it decides by, each with whether it means that the part is good; empty
+    /// without a decision.
+    pub classes: Vec<(String, bool)>,
     /// Its packaged reference.
     pub profile: Option<Profile>,
     /// File name of the artefact that is served.
@@ -57,8 +65,15 @@ pub struct MonitorHub {
     next: AtomicU64,
     events: SyncSender<Event>,
     new: Sender<(u64, Watched)>,
+    labels: SyncSender<LabelJob>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A label on its way to the store.
+struct LabelJob {
+    label: Label,
+    done: oneshot::Sender<Result<Received, String>>,
 }
 
 struct Shared {
@@ -76,6 +91,7 @@ impl MonitorHub {
     pub fn start(settings: MonitorSettings, root: PathBuf) -> std::io::Result<Self> {
         let (events, inbox) = sync_channel(WAITING);
         let (new, newcomers) = channel();
+        let (labels, labels_inbox) = sync_channel(LABELS_WAITING);
         let shared = Arc::new(Shared {
             report: ArcSwap::default(),
             stations: Arc::new(Stations::new(settings.max_stations)),
@@ -86,19 +102,30 @@ impl MonitorHub {
             settings: settings.clone(),
             inbox,
             newcomers,
+            labels: labels_inbox,
+            quality: Quality::open(&settings.quality, &root, SystemTime::now().into()),
             shared: Arc::clone(&shared),
             watched: BTreeMap::new(),
             stations: BTreeMap::new(),
             write_failures: 0,
         };
         let thread = std::thread::Builder::new().name("takt-monitor".into()).spawn(move || owner.run())?;
-        Ok(Self { settings, root, next: AtomicU64::new(0), events, new, shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            settings,
+            root,
+            next: AtomicU64::new(0),
+            events,
+            new,
+            labels,
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Begins to watch a version, for as long as the tap is held; `None` where the model is not to be watched.
     #[must_use]
     pub fn watch(&self, request: WatchRequest) -> Option<Arc<VersionTap>> {
-        let WatchRequest { id, digest, labels, profile, artefact, config, stats } = request;
+        let WatchRequest { id, digest, classes, profile, artefact, config, stats } = request;
         if !config.enabled {
             return None;
         }
@@ -115,7 +142,7 @@ impl MonitorHub {
         });
         let profile = profile.map(|profile| comparable(profile, &artefact));
         let start =
-            Start { id, digest, labels, profile, drift: self.settings.drift(&config), learn: config.learn, stats };
+            Start { id, digest, classes, profile, drift: self.settings.drift(&config), learn: config.learn, stats };
         let watched = Watched::start(start, &tap, &self.root, SystemTime::now().into());
         // The thread only ends with this handle.
         let _ = self.new.send((watch, watched));
@@ -126,6 +153,23 @@ impl MonitorHub {
     #[must_use]
     pub fn report(&self) -> Arc<MonitorReport> {
         self.shared.report.load_full()
+    }
+
+    /// Takes a label.
+    ///
+    /// # Errors
+    /// The store is behind, off, or the disk refuses; sending the label again is right, and counts it once.
+    pub async fn label(&self, label: Label) -> Result<Received, InferError> {
+        let unavailable = |why: String| InferError::new(ErrorKind::Unavailable, why);
+        let (done, received) = oneshot::channel();
+        self.labels.try_send(LabelJob { label, done }).map_err(|_| {
+            unavailable("too many labels are waiting to be stored; send it again in a second".to_owned())
+        })?;
+        if let Some(thread) = &*self.thread.lock().unwrap_or_else(PoisonError::into_inner) {
+            thread.thread().unpark();
+        }
+        let stored = received.await.map_err(|_| unavailable("the server is ending; send it again".to_owned()))?;
+        stored.map_err(unavailable)
     }
 
     /// Counters of every station.
@@ -158,6 +202,8 @@ struct Owner {
     settings: MonitorSettings,
     inbox: Receiver<Event>,
     newcomers: Receiver<(u64, Watched)>,
+    labels: Receiver<LabelJob>,
+    quality: Quality,
     shared: Arc<Shared>,
     watched: BTreeMap<u64, Watched>,
     /// Readings of each station at the ends of the last panes, oldest first.
@@ -182,6 +228,7 @@ impl Owner {
                 next = (next + self.settings.pane).max(Instant::now());
             }
             if stop {
+                self.quality.close();
                 return;
             }
             std::thread::park_timeout(LOOK.min(next.saturating_duration_since(Instant::now())));
@@ -189,12 +236,22 @@ impl Owner {
     }
 
     fn take_in(&mut self) {
-        self.watched.extend(self.newcomers.try_iter());
+        for (watch, watched) in self.newcomers.try_iter() {
+            self.quality.declare(watched.digest(), watched.classes());
+            self.watched.insert(watch, watched);
+        }
         for Event { watch, outcome } in self.inbox.try_iter() {
             if let Some(watched) = self.watched.get_mut(&watch) {
                 watched.observe(&outcome);
             }
+            self.quality.observe(&outcome);
         }
+        let now = UnixMillis::from(SystemTime::now());
+        for LabelJob { label, done } in self.labels.try_iter() {
+            // Who no longer waits for the answer has given the label all the same.
+            let _ = done.send(self.quality.label(&label, now));
+        }
+        self.quality.tick(now);
     }
 
     fn seal(&mut self) {
@@ -212,6 +269,7 @@ impl Owner {
             write_failures: self.write_failures,
             stations: self.throughput(),
             versions: self.watched.values().map(Watched::report).collect(),
+            quality: self.quality.report(now),
         };
         self.shared.report.store(Arc::new(report));
     }

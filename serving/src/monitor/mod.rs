@@ -6,15 +6,17 @@
 //! which metrics, HTTP and people read.
 
 mod budget;
+mod clock;
 mod config;
 mod health;
 mod hub;
 mod keep;
+mod quality;
 pub mod report;
 mod stations;
 mod tap;
 mod watched;
 
-pub use config::{MonitorConfig, MonitorSettings, RawMonitorSettings};
+pub use config::{MonitorConfig, MonitorSettings, QualitySettings, RawMonitorSettings};
 pub use hub::{MonitorHub, WatchRequest};
 pub use tap::{ObservedRow, VersionTap};

@@ -3,6 +3,9 @@
 use serde::Serialize;
 use takt_monitoring::drift::{DriftReport, Progress};
 use takt_monitoring::events::UnixMillis;
+use takt_monitoring::feedback::{self, QualityReport};
+use takt_monitoring::funnel::FunnelReport;
+use takt_monitoring::log;
 
 /// Everything that was found at the end of the last pane.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -17,6 +20,36 @@ pub struct MonitorReport {
     pub stations: StationsReport,
     /// One per version that is watched.
     pub versions: Vec<VersionReport>,
+    /// What labels say of verdicts, and the funnel.
+    pub quality: QualitySection,
+}
+
+/// What labels say of verdicts, and the funnel.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct QualitySection {
+    /// Labels taken: new, revised, known already.
+    pub labels: LabelCounts,
+    /// Rates with bounds over the quality window; none before the first look, or where feedback is off.
+    pub rates: Option<QualityReport>,
+    /// Each funnel against the past.
+    pub funnels: Vec<FunnelReport>,
+    /// Whether the clock is known to be right. While it is not, week over week is off.
+    pub clock_synchronised: bool,
+    /// The prediction log; none where it is off.
+    pub prediction_log: Option<log::Stats>,
+    /// The feedback store; none where it is off.
+    pub feedback_store: Option<feedback::Stats>,
+}
+
+/// Labels by what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct LabelCounts {
+    /// The first of an inspector about a subject.
+    pub added: u64,
+    /// Replaced an older one.
+    pub revised: u64,
+    /// Changed nothing.
+    pub known: u64,
 }
 
 /// Throughput by station over the window.

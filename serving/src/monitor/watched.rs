@@ -22,6 +22,7 @@ pub(super) struct Watched {
     tap: Weak<VersionTap>,
     id: VersionId,
     digest: VersionDigest,
+    classes: Vec<(String, bool)>,
     labels: Vec<String>,
     drift_config: DriftConfig,
     stats: Arc<VersionStats>,
@@ -43,7 +44,7 @@ enum State {
 pub(super) struct Start {
     pub(super) id: VersionId,
     pub(super) digest: VersionDigest,
-    pub(super) labels: Vec<String>,
+    pub(super) classes: Vec<(String, bool)>,
     pub(super) profile: Option<Profile>,
     pub(super) drift: DriftConfig,
     pub(super) learn: LearnRule,
@@ -53,7 +54,8 @@ pub(super) struct Start {
 impl Watched {
     /// Goes on where an earlier life of the version's watch ended, as far as `root` knows of it.
     pub(super) fn start(start: Start, tap: &Arc<VersionTap>, root: &Path, now: UnixMillis) -> Self {
-        let Start { id, digest, labels, profile, drift, learn, stats } = start;
+        let Start { id, digest, classes, profile, drift, learn, stats } = start;
+        let labels: Vec<String> = classes.iter().map(|(label, _)| label.clone()).collect();
         let keep = Keep::new(root, &id.digest);
         let state = match profile.or_else(|| keep.profile()) {
             Some(profile) => State::judging(profile, &labels, &drift, &keep, now),
@@ -72,7 +74,17 @@ impl Watched {
             tap.counters.store(Some(Arc::clone(monitor.counters())));
         }
         let tap = Arc::downgrade(tap);
-        Self { tap, id, digest, labels, drift_config: drift, stats, health: Health::default(), keep, state }
+        Self { tap, id, digest, classes, labels, drift_config: drift, stats, health: Health::default(), keep, state }
+    }
+
+    /// Digest of the version.
+    pub(super) fn digest(&self) -> VersionDigest {
+        self.digest
+    }
+
+    /// Its classes, each with whether it means that the part is good.
+    pub(super) fn classes(&self) -> &[(String, bool)] {
+        &self.classes
     }
 
     /// Whether the version still serves.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use takt_artifact::profile::Profile;
-use takt_artifact::{Choice, Machine, Signature, VersionDir, choose};
+use takt_artifact::{Choice, Judge, Machine, Signature, VersionDir, choose};
 use takt_backend::{Backend, LoadRequest, Placement, Session};
 use tracing::{info, warn};
 
@@ -225,7 +225,7 @@ impl Loader {
         let tap = self.monitor.watch(WatchRequest {
             id: id.clone(),
             digest: dir.digest(),
-            labels: judge.as_ref().map(|judge| judge.judge.labels().map(str::to_owned).collect()).unwrap_or_default(),
+            classes: judge.as_ref().map(|judge| classes(&judge.judge)).unwrap_or_default(),
             profile: profile(dir).map_err(LoadFailure::at(Stage::Digest))?,
             artefact: choice.variant.file.clone(),
             config: config.monitor.clone(),
@@ -349,6 +349,11 @@ fn quarantine_reason(journal: &Journal, id: &VersionId) -> String {
         "{id} is quarantined: {why}; package a new version, or try this one again with 'takt models retry {} {}'",
         id.model, id.version
     )
+}
+
+/// Every class with whether it means that the part is good.
+fn classes(judge: &Judge) -> Vec<(String, bool)> {
+    judge.verdicts().map(|(label, good)| (label.to_owned(), good)).collect()
 }
 
 /// The drift reference of the package, where it has one.

@@ -6,6 +6,7 @@
 
 mod families;
 mod monitor;
+mod quality;
 mod version;
 
 use std::sync::Arc;
@@ -48,6 +49,7 @@ impl Metrics {
         version::outcomes(&mut families, &versions);
         version::identity(&mut families, &versions);
         monitor::drift(&mut families, &self.core.monitor().report());
+        quality::quality(&mut families, &self.core.monitor().report().quality);
         monitor::stations(&mut families, self.core.monitor());
         self.models(&mut families);
         self.server(&mut families);
