@@ -3,10 +3,15 @@
 //! Depends on takt-artifact for the vocabulary of a version ([`VersionDigest`](takt_artifact::VersionDigest),
 //! [`Judgement`](takt_artifact::decision::Judgement), the drift reference): one idea has one type.
 
+pub mod agreement;
+pub mod capture;
 pub mod cause;
+mod disk;
 pub mod events;
 pub mod feedback;
 pub mod funnel;
 pub mod log;
 #[cfg(test)]
 mod sample;
+
+pub use disk::DiskError;

@@ -35,7 +35,7 @@ pub use read::{Damage, Reader, Skipped};
 pub use segments::Stats;
 pub use writer::Writer;
 
-pub(crate) use frame::{Codec, replace};
+pub(crate) use frame::Codec;
 pub(crate) use outcome::{arm, arm_byte, verdict, verdict_byte};
 pub(crate) use read::Records;
 pub(crate) use segments::Segments;
