@@ -5,7 +5,7 @@ use crate::events::UnixMillis;
 
 /// What the records of a segment are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The prediction log.
     Outcomes = 1,
     /// The feedback store.
