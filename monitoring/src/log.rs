@@ -29,13 +29,12 @@ mod wire;
 mod writer;
 
 pub use error::LogError;
-pub use frame::Kind;
 pub use limits::Limits;
 pub use read::{Damage, Reader, Skipped};
 pub use segments::Stats;
 pub use writer::Writer;
 
-pub(crate) use frame::{Codec, replace};
+pub(crate) use frame::{Codec, Kind};
 pub(crate) use outcome::{arm, arm_byte, verdict, verdict_byte};
 pub(crate) use read::Records;
 pub(crate) use segments::Segments;

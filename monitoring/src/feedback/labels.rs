@@ -244,6 +244,16 @@ fn label(subject: &Subject, finding: &Finding) -> Label {
     Label { schema: Schema, by: subject.clone(), verdict, inspector, at }
 }
 
+/// Whether a label about `subject` is about a prediction.
+pub(super) fn addresses(subject: &Subject, prediction: &Prediction) -> bool {
+    let at = |station: &Name| prediction.station.as_ref() == Some(station);
+    match subject {
+        Subject::Prediction(id) => prediction.id == *id,
+        Subject::Part { station, part_id } => at(station) && prediction.part.as_ref() == Some(part_id),
+        Subject::Span { station, from, until } => at(station) && (*from..*until).contains(&prediction.routed_at),
+    }
+}
+
 /// What labels could be about.
 #[derive(Debug, Default)]
 struct Addressed {

@@ -13,8 +13,8 @@ use takt_artifact::fault::{self, Document, Fault};
 use super::cells::{Cell, Counts, Findings, Hours, hour};
 use super::labels::Classes;
 use super::units::Judged;
+use crate::disk::{self, DiskError};
 use crate::events::UnixMillis;
-use crate::log::{LogError, replace};
 
 /// What is settled.
 #[derive(Debug, Default)]
@@ -65,19 +65,19 @@ impl Settled {
     pub(super) fn load(
         dir: &Path,
         mut admit: impl FnMut(Cell) -> Arc<Cell>,
-    ) -> Result<(Self, Classes, bool), LogError> {
+    ) -> Result<(Self, Classes, bool), DiskError> {
         let path = dir.join(FILE);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok((Self::default(), Classes::new(), false)),
-            Err(error) => return Err(LogError::io("read", &path)(error)),
+            Err(error) => return Err(DiskError::at("read", &path)(error)),
         };
         let file: File = match fault::read(&bytes) {
             Ok(file) => file,
             Err(error) => {
                 let moved_to = dir.join(CORRUPT);
                 tracing::error!(file = %path.display(), moved_to = %moved_to.display(), %error, "counts of past feedback are lost");
-                fs::rename(&path, &moved_to).map_err(LogError::io("move aside", &path))?;
+                fs::rename(&path, &moved_to).map_err(DiskError::at("move aside", &path))?;
                 return Ok((Self::default(), Classes::new(), true));
             }
         };
@@ -96,7 +96,7 @@ impl Settled {
     }
 
     /// Writes the file, whole or not at all.
-    pub(super) fn store(&self, dir: &Path, classes: &Classes) -> Result<(), LogError> {
+    pub(super) fn store(&self, dir: &Path, classes: &Classes) -> Result<(), DiskError> {
         let mut numbers: HashMap<&Arc<Cell>, usize> = HashMap::new();
         let mut cells = Vec::new();
         let mut number = |cell| {
@@ -114,8 +114,8 @@ impl Settled {
         let file =
             File { schema: File::SCHEMA, through: self.through, ahead: self.ahead.clone(), classes, cells, hours };
         let bytes = fault::write_line(&file)
-            .map_err(|error| LogError::io("encode", &dir.join(FILE))(std::io::Error::other(error)))?;
-        replace(dir, FILE, &bytes)
+            .map_err(|error| DiskError::at("encode", &dir.join(FILE))(std::io::Error::other(error)))?;
+        disk::replace(dir, FILE, &bytes)
     }
 }
 

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 use takt_artifact::VersionDigest;
+use takt_artifact::decision::Verdict;
 
 use super::Config;
 use super::cells::{Cell, Cells, Cube, Hours, hour};
-use super::labels::{Classes, Kept, Labels, Received};
+use super::labels::{Classes, Kept, Labels, Received, addresses};
 use super::record::{Predicted, Record, Records};
 use super::report::{self, QualityReport};
 use super::settled::Settled;
-use super::units::{Prediction, Units, part_key};
-use crate::events::{Label, Outcome, UnixMillis};
+use super::units::{Prediction, Truth, Units, part_key};
+use crate::events::{Label, Outcome, PredictionId, Subject, UnixMillis};
 use crate::log::{self, LogError, Segments, Skipped};
 
 /// Joins labels with predictions. Belongs to one thread.
@@ -137,6 +138,15 @@ impl Feedback {
             self.write(&Record::Labelled { label: label.clone(), received: now })?;
         }
         Ok(received)
+    }
+
+    /// The predictions that a label is about, that were flagged, and that are known to have been good: what to capture as
+    /// false rejects.
+    #[must_use]
+    pub fn false_rejects(&self, about: &Subject) -> Vec<PredictionId> {
+        let flagged = self.predictions.iter().filter(|prediction| prediction.verdict == Verdict::Defect);
+        let good = |prediction: &&Prediction| self.labels.truth(prediction, &self.classes).0 == Truth::Good;
+        flagged.filter(|of| addresses(about, of)).filter(good).map(|prediction| prediction.id).collect()
     }
 
     /// Says which classes of a version mean that a part is good, as its decision does: all of its labels, `true` for

@@ -240,6 +240,18 @@ fn a_class_is_good_or_not_by_the_version_that_predicted() {
 }
 
 #[test]
+fn the_predictions_that_a_label_makes_false_rejects_are_named() {
+    let (_dir, mut store) = fresh();
+    predict(&mut store, &[Defect, Good, Defect, Uncertain, Defect]);
+    let lot = Subject::Span { station: name("cam-1"), from: START, until: after(4000) };
+    say(&mut store, part(2), LabelVerdict::Defect);
+    say(&mut store, lot.clone(), LabelVerdict::Good);
+    assert_eq!(store.false_rejects(&lot), [outcome(0, Defect).prediction_id]);
+    assert_eq!(store.false_rejects(&part(0)), [outcome(0, Defect).prediction_id]);
+    assert_eq!(store.false_rejects(&part(2)), []);
+}
+
+#[test]
 fn a_shadow_is_judged_by_itself_and_not_in_what_clients_saw() {
     let (_dir, mut store) = fresh();
     predict(&mut store, &[Good]);

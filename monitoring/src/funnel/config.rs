@@ -95,7 +95,7 @@ pub enum Dimension {
 }
 
 impl Default for FunnelConfig {
-    /// inspected -> flagged -> looked at -> confirmed.
+    /// inspected -> flagged -> reviewed -> confirmed.
     fn default() -> Self {
         use Dimension::{Class, Product, Shift, Station, Version};
         let stage = |name: &str, verdict, label, bad| {
@@ -106,7 +106,7 @@ impl Default for FunnelConfig {
         let stages = [
             stage("inspected", None, None, Direction::Down),
             stage("flagged", defect, None, Direction::Up),
-            stage("looked at", defect, Some(LabelState::Any), Direction::Down),
+            stage("reviewed", defect, Some(LabelState::Any), Direction::Down),
             stage("confirmed", defect, Some(LabelState::Defect), Direction::Down),
         ];
         Self {

@@ -1,14 +1,11 @@
 //! Header and frames of a segment.
 
-use std::fs::{self, File};
-use std::path::Path;
-
 use super::{BadRecord, Damage, LogError};
 use crate::events::UnixMillis;
 
 /// What the records of a segment are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The prediction log.
     Outcomes = 1,
     /// The feedback store.
@@ -79,18 +76,4 @@ pub(crate) fn close(buffer: &mut [u8], start: usize) {
 /// Over length and payload, so that a run of zeros is no frame.
 pub(crate) fn checksum(length: [u8; 4], payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&length), payload)
-}
-
-/// Replaces `dir/name`: a reader, now or after a power cut, sees the old bytes or the new ones.
-pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), LogError> {
-    let temporary = dir.join(format!("{name}.tmp"));
-    let written = fs::write(&temporary, bytes).and_then(|()| File::open(&temporary)?.sync_all());
-    written.map_err(LogError::io("write", &temporary))?;
-    fs::rename(&temporary, dir.join(name)).map_err(LogError::io("replace", &dir.join(name)))?;
-    sync_dir(dir)
-}
-
-/// Makes renames and removals in `dir` outlive a power cut.
-pub(crate) fn sync_dir(dir: &Path) -> Result<(), LogError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(LogError::io("sync the folder", dir))
 }

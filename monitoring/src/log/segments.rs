@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::frame::{Codec, FRAME_BYTES, HEADER_BYTES, close, header, read_header, sync_dir};
+use super::frame::{Codec, FRAME_BYTES, HEADER_BYTES, close, header, read_header};
 use super::{Limits, LogError};
+use crate::disk::{self, DiskError};
 use crate::events::UnixMillis;
 
 /// What has been written and lost since the directory was opened, and what lies there now.
@@ -74,19 +75,19 @@ const PLAUSIBLE: UnixMillis = UnixMillis(1_577_836_800_000);
 impl<C: Codec> Segments<C> {
     /// Opens or makes the directory. A segment that a killed process left open is sealed as it is.
     pub(crate) fn open(dir: &Path, limits: Limits, now: UnixMillis) -> Result<Self, LogError> {
-        fs::create_dir_all(dir).map_err(LogError::io("make", dir))?;
+        fs::create_dir_all(dir).map_err(DiskError::at("make", dir))?;
         let mut sealed = Vec::new();
         let mut next = 1;
         for (number, path) in list(dir)? {
             next = next.max(number.saturating_add(1));
-            let bytes = fs::metadata(&path).map_err(LogError::io("look at", &path))?.len();
+            let bytes = fs::metadata(&path).map_err(DiskError::at("look at", &path))?.len();
             if bytes <= HEADER_BYTES as u64 {
-                fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
+                disk::remove(&path)?;
                 continue;
             }
             let target = sealed_path(dir, number);
             if path != target {
-                fs::rename(&path, &target).map_err(LogError::io("seal", &path))?;
+                fs::rename(&path, &target).map_err(DiskError::at("seal", &path))?;
             }
             sealed.push(Sealed { number, bytes, created: created::<C>(&target) });
         }
@@ -111,7 +112,7 @@ impl<C: Codec> Segments<C> {
                 Err(error) => {
                     self.paused = true;
                     self.stats.lost += 1;
-                    return Err(error);
+                    return Err(error.into());
                 }
             },
         };
@@ -144,13 +145,13 @@ impl<C: Codec> Segments<C> {
             open.waiting = 0;
             return Ok(());
         };
-        let error = LogError::io("write", &open.path)(source);
+        let error = DiskError::at("write", &open.path)(source);
         self.stats.lost += open.waiting;
         self.paused = true;
         // Half a frame at the end would be reported as damage by every reader. Best effort: the disk is in trouble.
         let _ = open.file.set_len(open.written);
         let _ = self.retire();
-        Err(error)
+        Err(error.into())
     }
 
     /// Makes the open segment complete and durable.
@@ -159,10 +160,10 @@ impl<C: Codec> Segments<C> {
         let Some(open) = &self.open else {
             return Ok(());
         };
-        let synced = open.file.sync_all().map_err(LogError::io("sync", &open.path));
+        let synced = open.file.sync_all().map_err(DiskError::at("sync", &open.path));
         self.retire()?;
         synced?;
-        sync_dir(&self.dir)
+        Ok(disk::sync_dir(&self.dir)?)
     }
 
     /// What a regular tick does: hand over what is buffered, seal what is old enough, and write again after a failure.
@@ -196,10 +197,7 @@ impl<C: Codec> Segments<C> {
             return Ok(());
         };
         let path = sealed_path(&self.dir, oldest.number);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(LogError::io("remove", &path)(error)),
-            _ => {}
-        }
+        disk::remove(&path)?;
         self.sealed.pop_front();
         self.stats.removed += 1;
         Ok(())
@@ -215,14 +213,14 @@ impl<C: Codec> Segments<C> {
     }
 
     /// Ends the open segment under its final name; one without records goes.
-    fn retire(&mut self) -> Result<(), LogError> {
+    fn retire(&mut self) -> Result<(), DiskError> {
         let Some(Open { number, created, path, written: bytes, .. }) = self.open.take() else {
             return Ok(());
         };
         if bytes <= HEADER_BYTES as u64 {
-            return fs::remove_file(&path).map_err(LogError::io("remove", &path));
+            return disk::remove(&path);
         }
-        fs::rename(&path, sealed_path(&self.dir, number)).map_err(LogError::io("seal", &path))?;
+        fs::rename(&path, sealed_path(&self.dir, number)).map_err(DiskError::at("seal", &path))?;
         self.sealed.push_back(Sealed { number, bytes, created });
         self.stats.sealed += 1;
         Ok(())
@@ -239,13 +237,13 @@ impl<C> Drop for Segments<C> {
 }
 
 impl<C: Codec> Open<C> {
-    fn create(dir: &Path, number: u64, created: UnixMillis) -> Result<Self, LogError> {
+    fn create(dir: &Path, number: u64, created: UnixMillis) -> Result<Self, DiskError> {
         let path = dir.join(format!("{number:010}.{OPEN}"));
         let made = OpenOptions::new().write(true).create_new(true).open(&path);
-        let mut file = made.map_err(LogError::io("make", &path))?;
+        let mut file = made.map_err(DiskError::at("make", &path))?;
         if let Err(source) = file.write_all(&header::<C>(created)) {
             let _ = fs::remove_file(&path);
-            return Err(LogError::io("write", &path)(source));
+            return Err(DiskError::at("write", &path)(source));
         }
         let written = HEADER_BYTES as u64;
         Ok(Self { number, created, file, path, written, buffer: Vec::new(), waiting: 0, codec: C::default() })
@@ -278,10 +276,10 @@ pub(crate) fn sealed_path(dir: &Path, number: u64) -> PathBuf {
 }
 
 /// Segments in `dir` by number, whoever else lives there.
-pub(crate) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, LogError> {
+pub(crate) fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, DiskError> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir).map_err(LogError::io("list", dir))? {
-        let path = entry.map_err(LogError::io("list", dir))?.path();
+    for entry in fs::read_dir(dir).map_err(DiskError::at("list", dir))? {
+        let path = entry.map_err(DiskError::at("list", dir))?.path();
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let ours = path.extension().is_some_and(|ending| ending == SEALED || ending == OPEN);
         match stem.parse() {
