@@ -255,6 +255,12 @@ async fn a_light_that_fails_is_drift_within_a_window_and_an_alert_until_it_is_me
     let features = segments[0]["features"].as_array().unwrap();
     let brightness = features.iter().find(|feature| feature["feature"] == "brightness").unwrap();
     assert!(brightness["psi"].as_f64().unwrap() > 0.15 && brightness["ks_lo"].as_f64().unwrap() > 0.22, "{brightness}");
+    let fires = |report: &Value| {
+        let alerts = report["alerts"].as_array().unwrap();
+        alerts.iter().any(|alert| alert["alert"] == "TaktFeatureDrift" && alert["labels"]["feature"] == "brightness")
+    };
+    until("the server itself says so", &server, fires).await;
+    assert!(server.times_logged("alert fired") > 0);
     if let Some(prometheus) = &prometheus {
         for alert in ["TaktFeatureDrift/brightness", "TaktDistributionShift/brightness"] {
             eventually(alert, || prometheus.firing().contains(alert).then_some(())).await;
@@ -264,6 +270,7 @@ async fn a_light_that_fails_is_drift_within_a_window_and_an_alert_until_it_is_me
 
     camera.light(NORMAL);
     until("the drift is over", &server, |report| drifted(report).is_empty()).await;
+    until("the server itself says so", &server, |report| report["alerts"].as_array().unwrap().is_empty()).await;
     if let Some(prometheus) = &prometheus {
         let over = || !prometheus.firing().iter().any(|alert| alert.ends_with("/brightness"));
         eventually("the alerts are over", || over().then_some(())).await;
