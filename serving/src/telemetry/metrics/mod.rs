@@ -4,6 +4,7 @@
 //! Counters belong to a loaded version. One that is loaded again begins at zero, which Prometheus takes for the restart
 //! that it is. Labels are bounded by what is in the repository; no request is ever a label.
 
+mod device;
 mod families;
 mod monitor;
 mod quality;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use prometheus::TextEncoder;
 
 use self::families::Families;
+use super::device::Device;
 use super::process;
 use crate::core::Core;
 use crate::protocol::in_flight::InFlightBytes;
@@ -25,13 +27,14 @@ use crate::registry::version::ServedVersion;
 pub struct Metrics {
     core: Arc<Core>,
     in_flight: Arc<InFlightBytes>,
+    device: Device,
 }
 
 impl Metrics {
     /// Metrics of that server.
     #[must_use]
     pub fn new(core: Arc<Core>, in_flight: Arc<InFlightBytes>) -> Self {
-        Self { core, in_flight }
+        Self { core, in_flight, device: Device::default() }
     }
 
     /// Everything, in Prometheus' text format 0.0.4.
@@ -53,6 +56,7 @@ impl Metrics {
         monitor::stations(&mut families, self.core.monitor());
         self.models(&mut families);
         self.server(&mut families);
+        device::device(&mut families, &self.device);
         TextEncoder::new().encode_to_string(&families.finish())
     }
 
