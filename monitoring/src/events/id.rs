@@ -41,6 +41,13 @@ impl PredictionId {
         Self(Ulid::from_parts(at.0, random))
     }
 
+    /// The id of a request's row: the first has the request's own, the others follow it.
+    #[must_use]
+    pub const fn row(&self, row: usize) -> Self {
+        let mask = (1 << Ulid::RAND_BITS) - 1;
+        Self(Ulid::from_parts(self.0.timestamp_ms(), (self.0.random() + row as u128) & mask))
+    }
+
     /// The id with these 128 bits, as [`bits`](Self::bits) gives them.
     #[must_use]
     pub const fn from_bits(bits: u128) -> Self {

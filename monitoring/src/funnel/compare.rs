@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use takt_stats::proportion::{Dispersion, Rate, test};
+use takt_stats::proportion::{self, Dispersion, Rate};
 
 use super::{Direction, FunnelConfig};
 use crate::cause::adtributor::Cause;
@@ -75,7 +75,7 @@ impl Series {
         let (before_level, now_level) = (self.level(before), self.level(now));
         let (before_rate, now_rate) = (before_level.rate()?, now_level.rate()?);
         let (dispersion, periods) = self.dispersion(before, first);
-        let test = test(before_rate, now_rate, dispersion);
+        let test = proportion::compare(before_rate, now_rate, dispersion);
         let (p, beyond) = match bad {
             Direction::Down => (test.p_fall, test.relative < -config.limit),
             Direction::Up => (test.p_rise, test.relative > config.limit),

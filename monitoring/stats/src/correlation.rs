@@ -23,6 +23,14 @@ pub fn decorrelation_time(series: &[f64]) -> Option<usize> {
     (1..=series.len() / 4).find(|&lag| autocorrelation(series, lag).is_none_or(|r| r < INDEPENDENT_BELOW))
 }
 
+/// What share of values with this lag-1 autocorrelation independent ones would be worth: all of them below
+/// [`INDEPENDENT_BELOW`], else `(1 - r) / (1 + r)`, which holds for the mean of a first-order autoregressive series (Bayley and
+/// Hammersley 1946). Shares of bins stray less than that mean, so it errs towards too few.
+#[must_use]
+pub fn independent_share(autocorrelation: f64) -> f64 {
+    if autocorrelation < INDEPENDENT_BELOW { 1.0 } else { ((1.0 - autocorrelation) / (1.0 + autocorrelation)).max(0.0) }
+}
+
 /// Every `step`-th value, from the first on; a step of 0 counts as 1.
 pub fn thin<T>(series: &[T], step: usize) -> impl Iterator<Item = &T> {
     series.iter().step_by(step.max(1))
@@ -50,6 +58,13 @@ mod tests {
     fn a_trend_never_decorrelates() {
         let series: Vec<f64> = (0..1_000).map(f64::from).collect();
         assert_eq!(decorrelation_time(&series), None);
+    }
+
+    #[test]
+    fn values_that_follow_each_other_are_worth_less() {
+        assert_eq!(independent_share(0.05), 1.0);
+        assert!((independent_share(0.9) - 1.0 / 19.0).abs() < 1e-15);
+        assert_eq!(independent_share(1.0), 0.0);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::special::{gamma_lower, increasing, poisson};
 const NEGLIGIBLE: f64 = 1e-18;
 
 /// The share below `x` of a noncentral chi-square distribution with `degrees` > 0 of freedom and `noncentrality` >= 0;
-/// absolute error about 1e-12.
+/// absolute error about 1e-12. Time grows with the square root of the noncentrality: 10 ms or so at 1e9.
 #[must_use]
 pub fn cdf(x: f64, degrees: f64, noncentrality: f64) -> f64 {
     mixture(x, degrees, noncentrality).0

@@ -6,7 +6,7 @@ mod overdispersed;
 mod tests;
 
 pub use bounds::{Interval, interval, lower_bound, upper_bound};
-pub use overdispersed::{Dispersion, Test, test};
+pub use overdispersed::{Comparison, Dispersion, compare};
 
 /// So many hits in so many trials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

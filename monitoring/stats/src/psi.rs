@@ -3,10 +3,12 @@
 //! There is no common PSI: how values are binned, and what a bin without values counts as, decide the figure.
 
 mod binned;
+mod count;
 #[cfg(test)]
 mod tests;
 
-pub use binned::{Binned, Binning, binned, categories};
+pub use binned::{Binned, Binning, Bins, binned, categories};
+pub use count::count;
 
 use crate::grid;
 
@@ -44,11 +46,17 @@ impl ZeroRule {
 /// PSI of counts or weights per bin. `None` unless both sides have the same bins and something in them.
 #[must_use]
 pub fn of_bins(reference: &[f64], current: &[f64], zero: ZeroRule) -> Option<f64> {
+    Some(terms(reference, current, zero)?.iter().sum())
+}
+
+/// What each bin contributes to PSI; never negative. `None` as for [`of_bins`].
+#[must_use]
+pub fn terms(reference: &[f64], current: &[f64], zero: ZeroRule) -> Option<Vec<f64>> {
     if reference.len() != current.len() {
         return None;
     }
     let (reference, current) = (zero.shares(reference)?, zero.shares(current)?);
-    Some(reference.iter().zip(&current).map(|(r, c)| (r - c) * (r / c).ln()).sum())
+    Some(reference.iter().zip(&current).map(|(r, c)| (r - c) * (r / c).ln()).collect())
 }
 
 /// Pearson's X^2 of the same bins on the scale of PSI, `sum (r - c)^2 / (n r + m c) (n + m)`, for sides of `n` and `m`

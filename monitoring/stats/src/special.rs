@@ -10,7 +10,7 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use beta::beta_lower;
-pub(crate) use beta::{Tail, beta_quantile, student_upper};
+pub(crate) use beta::{Tail, beta_quantile, binomial_term, student_upper};
 pub(crate) use gamma::{gamma_lower, gamma_upper, poisson};
 pub(crate) use normal::normal_upper;
 pub(crate) use solve::increasing;

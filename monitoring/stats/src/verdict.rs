@@ -4,7 +4,7 @@
 //! in four of ten panes with nothing wrong. Here an estimate must pass its limit by more than sampling error, in either
 //! direction, or the verdict is open.
 //!
-//! [`psi`] and [`ks`] hold for independent observations: parts, or frames whose lag-1 autocorrelation is below 0.1.
+//! [`psi()`] and [`ks()`] hold for independent observations: parts, or frames whose lag-1 autocorrelation is below 0.1.
 //! Elsewhere thin the frames (see [`crate::correlation`]) or judge by null panes: [`by_null_panes`].
 
 mod ks;

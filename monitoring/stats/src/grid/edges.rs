@@ -1,5 +1,7 @@
 //! Where a reference puts its edges.
 
+use crate::quantile::Position;
+
 /// Edges of a grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edges {
@@ -44,12 +46,19 @@ pub fn edges(values: &[f32], slots: usize, bins: usize) -> Option<Edges> {
     Some(Edges { slots: edges, psi })
 }
 
-/// The quantiles `1/bins, 2/bins, ...` of a sorted sample of `n` values, by linear interpolation (Hyndman and Fan 1996,
-/// type 7), each once.
-pub(crate) fn cuts(n: usize, sorted: impl Fn(usize) -> f64, bins: usize) -> Vec<Cut> {
+/// The quantiles `1/bins, 2/bins, ...` of a sample of `n` > 0 values, by linear interpolation (Hyndman and Fan 1996,
+/// type 7), each once. `at` gives the values at ascending ranks.
+pub(crate) fn cuts(n: usize, bins: usize, at: impl FnOnce(&[usize]) -> Vec<f64>) -> Vec<Cut> {
+    let positions: Vec<Position> = (1..bins).map(|k| Position::new(n, k as f64 / bins as f64)).collect();
+    // Neighbouring quantiles of a small sample share ranks: in order, but not each once.
+    let mut ranks: Vec<usize> = positions.iter().flat_map(|position| [position.below, position.above]).collect();
+    ranks.sort_unstable();
+    ranks.dedup();
+    let values = at(&ranks);
+    let value = |rank: usize| ranks.binary_search(&rank).ok().and_then(|i| values.get(i).copied()).unwrap_or(f64::NAN);
     let mut cuts: Vec<Cut> = Vec::with_capacity(bins);
-    for k in 1..bins {
-        let at = crate::quantile::linear(n, &sorted, k as f64 / bins as f64);
+    for position in positions {
+        let at = position.between(value(position.below), value(position.above));
         match cuts.last_mut() {
             Some(last) if last.at == at => last.atom = true,
             _ => cuts.push(Cut { at, atom: false }),
@@ -59,7 +68,9 @@ pub(crate) fn cuts(n: usize, sorted: impl Fn(usize) -> f64, bins: usize) -> Vec<
 }
 
 fn psi_edges(sorted: &[f32], bins: usize) -> Vec<f32> {
-    let cuts = cuts(sorted.len(), |i| sorted.get(i).copied().map_or(f64::NAN, f64::from), bins);
+    let cuts = cuts(sorted.len(), bins, |ranks| {
+        ranks.iter().map(|rank| sorted.get(*rank).copied().map_or(f64::NAN, f64::from)).collect()
+    });
     let mut edges = Vec::with_capacity(cuts.len());
     for cut in cuts {
         let edge = round_up(cut.at);

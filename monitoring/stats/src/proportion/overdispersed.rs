@@ -13,9 +13,9 @@ pub struct Dispersion {
     degrees: Option<f64>,
 }
 
-/// What a test of two rates found. Each p-value is the probability of a change at least as large when nothing changed.
+/// What the comparison of two rates found. Each p-value is the probability of a change at least as large when nothing changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Test {
+pub struct Comparison {
     /// Rate after over rate before, less 1; negative where it fell. Infinite or NaN where it was 0 before.
     pub relative: f64,
     /// The difference in standard deviations.
@@ -57,7 +57,7 @@ impl Dispersion {
     }
 }
 
-impl Test {
+impl Comparison {
     /// For a change either way.
     #[must_use]
     pub fn p_two_sided(self) -> f64 {
@@ -67,12 +67,12 @@ impl Test {
 
 /// Compares the rate after with the rate before.
 #[must_use]
-pub fn test(before: Rate, after: Rate, dispersion: Dispersion) -> Test {
+pub fn compare(before: Rate, after: Rate, dispersion: Dispersion) -> Comparison {
     let pooled = pooled(&[before, after]);
     let variance = dispersion.factor * pooled * (1.0 - pooled) * (before.trials().recip() + after.trials().recip());
     let difference = after.value() - before.value();
     let statistic = if difference == 0.0 { 0.0 } else { difference / variance.sqrt() };
-    Test {
+    Comparison {
         relative: after.value() / before.value() - 1.0,
         statistic,
         p_fall: dispersion.above(-statistic),

@@ -37,7 +37,7 @@ fn dispersion_makes_a_fall_less_sure() {
     let history = [rate(600, 6_000), rate(700, 6_000), rate(520, 6_000), rate(640, 6_000), rate(450, 6_000)];
     let dispersion = Dispersion::estimate(&history).unwrap();
     assert!(dispersion.factor() > 10.0);
-    let (sure, unsure) = (test(before, after, Dispersion::BINOMIAL), test(before, after, dispersion));
+    let (sure, unsure) = (compare(before, after, Dispersion::BINOMIAL), compare(before, after, dispersion));
     assert!(sure.p_fall < 0.001 && unsure.p_fall > 0.05, "{sure:?} {unsure:?}");
     close(sure.p_fall + sure.p_rise, 1.0);
     assert!((unsure.relative + 1.0 / 6.0).abs() < 1e-12);
@@ -45,7 +45,7 @@ fn dispersion_makes_a_fall_less_sure() {
 
 #[test]
 fn equal_rates_do_not_differ_even_at_the_edges() {
-    let same = test(rate(0, 10), rate(0, 20), Dispersion::BINOMIAL);
+    let same = compare(rate(0, 10), rate(0, 20), Dispersion::BINOMIAL);
     assert_eq!((same.statistic, same.p_two_sided()), (0.0, 1.0));
 }
 

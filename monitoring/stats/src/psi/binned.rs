@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{ZeroRule, of_bins};
+use super::{ZeroRule, count, of_bins};
 use crate::grid::cuts;
+use crate::order::{ascending, at_ranks};
 
 /// With at most this many distinct reference values Evidently takes each value for a bin.
 const EVIDENTLY_DISTINCT: usize = 20;
@@ -20,11 +21,20 @@ pub enum Binning {
     SturgesUnion,
 }
 
+/// What a bin is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Bins {
+    /// Intervals, one more than these ascending edges: edge `i` lies between the bins `i` and `i + 1`.
+    Intervals(Vec<f64>),
+    /// One of these values, ascending.
+    Values(Vec<f64>),
+}
+
 /// Two samples, binned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Binned {
-    /// What bounds the bins: `edges[i]` lies between the bins `i` and `i + 1`. Empty where each value is a bin.
-    pub edges: Vec<f64>,
+    /// The bins.
+    pub bins: Bins,
     /// Counts of the reference per bin.
     pub reference: Vec<f64>,
     /// Counts of the current sample per bin.
@@ -50,7 +60,7 @@ pub fn binned(reference: &[f64], current: &[f64], binning: Binning) -> Option<Bi
     }
 }
 
-/// PSI of two samples of categories, in the order of the union's categories.
+/// Counts of two samples of categories, the reference first, in the order of the union's categories.
 pub fn categories<K: Ord>(
     reference: impl IntoIterator<Item = K>,
     current: impl IntoIterator<Item = K>,
@@ -69,18 +79,22 @@ fn reference_quantile(reference: &[f64], current: &[f64], bins: usize) -> Option
     let edges = quantile_edges(reference, bins)?;
     let missing = [reference, current].map(|side| side.iter().filter(|x| x.is_nan()).count());
     let [reference, current] = [reference, current].map(|side| count(side, &edges));
-    Some(Binned { edges, reference, current, missing })
+    Some(Binned { bins: Bins::Intervals(edges), reference, current, missing })
 }
 
 /// Deciles and the like of the finite values.
 fn quantile_edges(reference: &[f64], bins: usize) -> Option<Vec<f64>> {
-    let mut finite: Vec<f64> = reference.iter().copied().filter(|x| x.is_finite()).collect();
-    if finite.is_empty() {
+    let (mut finite, mut below) = (0, 0);
+    for value in reference {
+        finite += usize::from(value.is_finite());
+        below += usize::from(*value == f64::NEG_INFINITY);
+    }
+    if finite == 0 {
         return None;
     }
-    finite.sort_unstable_by(f64::total_cmp);
+    let at = |ranks: &[usize]| at_ranks(reference, &ranks.iter().map(|rank| rank + below).collect::<Vec<_>>());
     let mut edges = Vec::with_capacity(bins);
-    for cut in cuts(finite.len(), |i| finite.get(i).copied().unwrap_or(f64::NAN), bins) {
+    for cut in cuts(finite, bins, at) {
         edges.push(cut.at);
         if cut.atom && cut.at.next_up().is_finite() {
             edges.push(cut.at.next_up());
@@ -90,37 +104,28 @@ fn quantile_edges(reference: &[f64], bins: usize) -> Option<Vec<f64>> {
     Some(edges)
 }
 
-/// Counts per bin; NaN in none.
-fn count(values: &[f64], edges: &[f64]) -> Vec<f64> {
-    let mut counts = vec![0_u64; edges.len() + 1];
-    for value in values.iter().filter(|value| !value.is_nan()) {
-        let bin = edges.partition_point(|edge| edge <= value);
-        if let Some(count) = counts.get_mut(bin) {
-            *count += 1;
-        }
-    }
-    counts.into_iter().map(|count| count as f64).collect()
+/// Of an ascending sample what is finite; `None` where nothing is.
+fn finite_part(sorted: &[f64]) -> Option<&[f64]> {
+    let from = sorted.partition_point(|x| *x == f64::NEG_INFINITY);
+    let to = sorted.partition_point(|x| *x < f64::INFINITY);
+    sorted.get(from..to).filter(|finite| !finite.is_empty())
 }
 
 fn sturges_union(reference: &[f64], current: &[f64]) -> Option<Binned> {
-    let finite = |side: &[f64]| side.iter().copied().filter(|x| x.is_finite()).collect::<Vec<f64>>();
-    let (mut r, c) = (finite(reference), finite(current));
+    let (r, c) = (ascending(reference), ascending(current));
+    let (r, c) = (finite_part(&r)?, finite_part(&c).unwrap_or_default());
     let missing = [reference.len() - r.len(), current.len() - c.len()];
-    if r.is_empty() {
-        return None;
-    }
-    r.sort_unstable_by(f64::total_cmp);
     let distinct = r.chunk_by(|a, b| a == b).count();
     if distinct <= EVIDENTLY_DISTINCT {
-        // Adding zero makes one value of both zeros; non-negative order of bits is not needed, total order is.
-        let ordered = |side: &[f64]| side.iter().map(|x| Total(x + 0.0)).collect::<Vec<_>>();
-        let counts = categories(ordered(&r), ordered(&c));
+        let ordered = |side: &[f64]| side.iter().map(|x| Total(*x)).collect::<Vec<_>>();
+        let counts = categories(ordered(r), ordered(c));
+        let values = counts.keys().map(|value| value.0).collect();
         let (reference, current) = counts.into_values().map(|[r, c]| (r, c)).unzip();
-        return Some(Binned { edges: Vec::new(), reference, current, missing });
+        return Some(Binned { bins: Bins::Values(values), reference, current, missing });
     }
-    let edges = equal_width_edges(&r, &c);
-    let [reference, current] = [&r, &c].map(|side| count(side, &edges));
-    Some(Binned { edges, reference, current, missing })
+    let edges = equal_width_edges(r, c);
+    let [reference, current] = [r, c].map(|side| count(side, &edges));
+    Some(Binned { bins: Bins::Intervals(edges), reference, current, missing })
 }
 
 /// The inner edges; with open ends the first and the last bin hold the minimum and the maximum.

@@ -62,6 +62,17 @@ pub(crate) fn student_upper(t: f64, degrees: f64) -> f64 {
     if t < 0.0 { 1.0 - half } else { half }
 }
 
+/// The probability of `k` hits in `n` trials of probability `p`.
+pub(crate) fn binomial_term(k: f64, n: f64, p: f64) -> f64 {
+    if k == 0.0 {
+        (n * (-p).ln_1p()).exp()
+    } else if k == n {
+        (n * p.ln()).exp()
+    } else {
+        binomial(k, n - k, p, 1.0 - p)
+    }
+}
+
 /// `gamma(a + b + 1) / (gamma(a + 1) gamma(b + 1)) x^a y^b` with `y = 1 - x`, in saddle-point form (Loader 2000).
 fn binomial(a: f64, b: f64, x: f64, y: f64) -> f64 {
     let n = a + b;

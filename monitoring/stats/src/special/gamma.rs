@@ -13,7 +13,9 @@ const STIRLING_FROM: f64 = 16.0;
 
 /// `P(a, x)`, the share of a gamma distribution of shape `a` below `x`.
 pub(crate) fn gamma_lower(a: f64, x: f64) -> f64 {
-    if x <= 0.0 {
+    if (a + x).is_nan() {
+        f64::NAN
+    } else if x <= 0.0 {
         0.0
     } else if x < a + 1.0 {
         series(a, x)
@@ -24,7 +26,9 @@ pub(crate) fn gamma_lower(a: f64, x: f64) -> f64 {
 
 /// `Q(a, x) = 1 - P(a, x)`, with all its digits where it is small.
 pub(crate) fn gamma_upper(a: f64, x: f64) -> f64 {
-    if x <= 0.0 {
+    if (a + x).is_nan() {
+        f64::NAN
+    } else if x <= 0.0 {
         1.0
     } else if x < a + 1.0 {
         1.0 - series(a, x)

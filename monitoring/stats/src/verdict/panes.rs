@@ -9,9 +9,11 @@ use super::{Judged, Reason};
 /// limit, as both PSI and KS err upwards.
 #[must_use]
 pub fn by_null_panes(estimate: f64, p: f64, limit: f64, error: f64) -> Judged {
-    let reason = if estimate <= limit {
+    let reason = if estimate.is_nan() {
+        Reason::TooFewObservations
+    } else if estimate <= limit {
         Reason::BelowBound
-    } else if estimate > limit && p <= error {
+    } else if p <= error {
         Reason::AboveBound
     } else {
         Reason::SeenInReference

@@ -30,7 +30,7 @@ pub struct PsiEvidence {
 /// With `s = 1/n + 1/m`, PSI over s is about noncentral chi-square with `bins - 1` degrees of freedom around `truth / s`.
 /// With fewer than [`PSI_ALONE_PER_BIN`] observations per bin the logarithms of rare bins make PSI too large, so drift must
 /// show in Pearson's X^2 too, which has none; with fewer than [`FEWEST_PER_BIN`] the verdict stays open. By simulation at an
-/// `error` of 0.01: 1.2 to 1.9 % false drift at the limit for spread-out changes from 20 observations per bin (up to 4 %
+/// `error` of 0.01: 1.2 to 1.9 % false drift at the limit for spread-out changes from 20 observations per bin (up to 4.5 %
 /// where the current data leaves a bin), at most 3 % below that; false ok 0.6 to 1.1 %.
 #[must_use]
 pub fn psi(evidence: &PsiEvidence, limit: f64, error: f64) -> Judged {

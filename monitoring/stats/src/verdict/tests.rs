@@ -43,4 +43,5 @@ fn null_panes_excuse_what_the_reference_does_too() {
     assert_eq!(by_null_panes(0.3, 0.004, 0.15, ERROR).verdict, Verdict::Drift);
     assert_eq!(by_null_panes(0.3, 0.2, 0.15, ERROR).reason, Reason::SeenInReference);
     assert_eq!(by_null_panes(0.1, 0.004, 0.15, ERROR).verdict, Verdict::Ok);
+    assert_eq!(by_null_panes(f64::NAN, 0.004, 0.15, ERROR).reason, Reason::TooFewObservations);
 }

@@ -5,6 +5,8 @@
 //! that it is. Labels are bounded by what is in the repository; no request is ever a label.
 
 mod families;
+mod monitor;
+mod quality;
 mod version;
 
 use std::sync::Arc;
@@ -46,6 +48,9 @@ impl Metrics {
         version::batches(&mut families, &versions);
         version::outcomes(&mut families, &versions);
         version::identity(&mut families, &versions);
+        monitor::drift(&mut families, &self.core.monitor().report());
+        quality::quality(&mut families, &self.core.monitor().report().quality);
+        monitor::stations(&mut families, self.core.monitor());
         self.models(&mut families);
         self.server(&mut families);
         TextEncoder::new().encode_to_string(&families.finish())
