@@ -10,6 +10,7 @@
 //! [`Judgement`](takt_artifact::decision::Judgement), the drift reference): one idea has one type.
 
 pub mod agreement;
+pub mod alert;
 pub mod capture;
 pub mod cause;
 mod disk;

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use takt_artifact::VersionDigest;
 use takt_artifact::profile::Profile;
+use takt_monitoring::alert::{Alerts, Firing};
 use takt_monitoring::drift::comparable;
 use takt_monitoring::events::{Label, Name, UnixMillis};
 use takt_monitoring::feedback::Received;
 use tokio::sync::oneshot;
 
+use super::alerts::said;
 use super::budget::Budget;
 use super::config::{MonitorConfig, MonitorSettings};
 use super::quality::Quality;
@@ -104,6 +106,7 @@ impl MonitorHub {
             newcomers,
             labels: labels_inbox,
             quality: Quality::open(&settings.quality, &root, SystemTime::now().into()),
+            alerts: Alerts::default(),
             shared: Arc::clone(&shared),
             watched: BTreeMap::new(),
             stations: BTreeMap::new(),
@@ -204,6 +207,7 @@ struct Owner {
     newcomers: Receiver<(u64, Watched)>,
     labels: Receiver<LabelJob>,
     quality: Quality,
+    alerts: Alerts,
     shared: Arc<Shared>,
     watched: BTreeMap<u64, Watched>,
     /// Readings of each station at the ends of the last panes, oldest first.
@@ -263,14 +267,20 @@ impl Owner {
                 tracing::warn!(%error, "the monitor can't write to the state directory; it goes on in memory");
             }
         }
-        let report = MonitorReport {
+        let mut report = MonitorReport {
             at: now,
             dropped_outcomes: self.shared.dropped.load(Relaxed),
             write_failures: self.write_failures,
             stations: self.throughput(),
             versions: self.watched.values().map(Watched::report).collect(),
             quality: self.quality.report(now),
+            alerts: Vec::new(),
         };
+        for turned in self.alerts.observe(now, said(&report)) {
+            let Firing { alert, labels, reason, .. } = &turned.alert;
+            tracing::warn!(alert, ?labels, reason, "alert {}", turned.change);
+        }
+        report.alerts = self.alerts.firing();
         self.shared.report.store(Arc::new(report));
     }
 

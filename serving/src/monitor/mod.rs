@@ -5,6 +5,7 @@
 //! sealed, judged and kept, references learned. What it finds is published as one immutable [`report::MonitorReport`],
 //! which metrics, HTTP and people read.
 
+mod alerts;
 mod budget;
 mod clock;
 mod config;

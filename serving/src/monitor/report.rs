@@ -1,6 +1,7 @@
 //! What the monitor found, as one value: for metrics, for `GET /monitor`, for people.
 
 use serde::Serialize;
+use takt_monitoring::alert::Firing;
 use takt_monitoring::drift::{DriftReport, Progress};
 use takt_monitoring::events::UnixMillis;
 use takt_monitoring::feedback::{self, QualityReport};
@@ -22,6 +23,8 @@ pub struct MonitorReport {
     pub versions: Vec<VersionReport>,
     /// What labels say of verdicts, and the funnel.
     pub quality: QualitySection,
+    /// What fires.
+    pub alerts: Vec<Firing>,
 }
 
 /// What labels say of verdicts, and the funnel.
