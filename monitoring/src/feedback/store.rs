@@ -208,7 +208,13 @@ impl Feedback {
     /// Quality over the last `window`, in whole hours, the current one included.
     #[must_use]
     pub fn summary(&self, now: UnixMillis, window: Duration) -> QualityReport {
-        report::report(&self.cube(), &self.config, now, window)
+        self.summary_of(&self.cube(), now, window)
+    }
+
+    /// The same of counts that are at hand already.
+    #[must_use]
+    pub fn summary_of(&self, cube: &Cube<'_>, now: UnixMillis, window: Duration) -> QualityReport {
+        report::report(cube, &self.config, now, window)
     }
 
     /// How full the store is.

@@ -79,7 +79,7 @@ pub struct QualitySettings {
     pub feedback: Option<feedback::Config>,
     /// Time over which rates are taken; seven days.
     pub window: Duration,
-    /// Funnels; one of inspected, flagged, looked at, confirmed.
+    /// Funnels; one of inspected, flagged, reviewed, confirmed.
     pub funnels: Vec<Funnel>,
 }
 
