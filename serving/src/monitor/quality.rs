@@ -120,7 +120,7 @@ impl Quality {
                 let funnels = self.settings.funnels.iter();
                 self.last.funnels =
                     funnels.map(|funnel| funnel.evaluate(&cube, now, self.last.clock_synchronised)).collect();
-                self.last.rates = Some(feedback.summary(now, self.settings.window));
+                self.last.rates = Some(feedback.summary_of(&cube, now, self.settings.window));
             }
             self.next_report = Instant::now() + begun.elapsed() * REPORT_SHARE;
         }
