@@ -81,6 +81,11 @@ async fn labels_are_joined_once_whatever_their_way_and_survive_a_crash() {
     assert!(metrics.contains("takt_false_reject_lower_bound{model=\"surface-defects\",station=\"*\"}"), "{metrics}");
     assert!(!metrics.contains("takt_escape_ratio{"), "what is not known has no sample");
 
+    let report: Value = serde_json::from_str(&get(http, "/monitor")).unwrap();
+    // The first flagged image was kept, and the label made it worth more. Whether the second came within the half second that
+    // follows is the machine's affair.
+    assert_eq!(report["quality"]["captured_images"]["reasons"]["false_reject"], 1, "{report:#}");
+
     // What the store had a second ago survives the power cut; the prediction log is read back by its own tests.
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     server.kill_all();

@@ -28,6 +28,19 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Stable label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::FalseReject => "false_reject",
+            Self::Disagreeing => "disagreeing",
+            Self::Drifted => "drifted",
+            Self::Uncertain => "uncertain",
+            Self::Flagged => "flagged",
+            Self::OneInN => "one_in_n",
+        }
+    }
+
     /// All of them, the best first.
     pub const ALL: [Self; 6] =
         [Self::FalseReject, Self::Disagreeing, Self::Drifted, Self::Uncertain, Self::Flagged, Self::OneInN];

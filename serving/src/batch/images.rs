@@ -31,12 +31,14 @@ pub trait ImageDecoder: Send + Sync {
 pub struct ImageSlot {
     decoder: Arc<dyn ImageDecoder>,
     measure: bool,
+    /// What came; shared with the message it came in, which lives as long.
+    encoded: Bytes,
     state: Mutex<SlotState>,
     done: Condvar,
 }
 
 enum SlotState {
-    Encoded(Bytes),
+    Encoded,
     Claimed,
     Decoded(AlignedBuffer, Option<ImageStatistics>),
     Failed(InferError),
@@ -46,23 +48,21 @@ impl ImageSlot {
     /// A slot that nobody has claimed. `measure` asks for figures of the image.
     #[must_use]
     pub fn new(decoder: Arc<dyn ImageDecoder>, encoded: Bytes, measure: bool) -> Self {
-        Self { decoder, measure, state: Mutex::new(SlotState::Encoded(encoded)), done: Condvar::new() }
+        let state = Mutex::new(SlotState::Encoded);
+        Self { decoder, measure, encoded, state, done: Condvar::new() }
     }
 
     /// Decodes now if nobody else has begun; does not wait for one who has.
     pub fn decode_if_unclaimed(&self) {
-        let encoded = {
+        {
             let mut state = self.lock();
-            match std::mem::replace(&mut *state, SlotState::Claimed) {
-                SlotState::Encoded(encoded) => encoded,
-                other => {
-                    *state = other;
-                    return;
-                }
+            if !matches!(*state, SlotState::Encoded) {
+                return;
             }
-        };
+            *state = SlotState::Claimed;
+        }
         let mut row = AlignedBuffer::zeroed(self.decoder.row_bytes());
-        let result = self.decoder.decode(&encoded, row.bytes_mut(), self.measure);
+        let result = self.decoder.decode(&self.encoded, row.bytes_mut(), self.measure);
         *self.lock() = match result {
             Ok(figures) => SlotState::Decoded(row, figures),
             Err(error) => SlotState::Failed(error),
@@ -81,11 +81,17 @@ impl ImageSlot {
             match &*state {
                 SlotState::Decoded(row, _) => return Ok(use_row(row.bytes())),
                 SlotState::Failed(error) => return Err(error.clone()),
-                SlotState::Encoded(_) | SlotState::Claimed => {
+                SlotState::Encoded | SlotState::Claimed => {
                     state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }
+    }
+
+    /// The image as it came.
+    #[must_use]
+    pub fn encoded(&self) -> &Bytes {
+        &self.encoded
     }
 
     /// Figures of the decoded image; none before it is decoded or where they were not asked for.

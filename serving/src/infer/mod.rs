@@ -167,5 +167,6 @@ fn observed<'a>(
         judgement: judged.get(row).map(|row| &row.judgement),
         confidence: judged.get(row).and_then(|row| row.confidence),
         image: images.get(row).and_then(|slot| slot.figures()),
+        encoded: images.get(row).map(|slot| slot.encoded()),
     })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use takt_artifact::fault::Fault;
+use takt_monitoring::capture::CaptureConfig;
 use takt_monitoring::drift::{DriftConfig, LearnRule, Limits};
 use takt_monitoring::feedback;
 use takt_monitoring::funnel::{Funnel, FunnelConfig};
@@ -49,9 +50,11 @@ pub struct RawMonitorSettings {
     pub max_stations: Option<usize>,
     pub log_predictions: Option<bool>,
     pub take_feedback: Option<bool>,
+    pub capture_images: Option<bool>,
     pub quality_window_hours: Option<u64>,
     pub prediction_log: Option<log::Limits>,
     pub feedback: Option<feedback::Config>,
+    pub capture: Option<CaptureConfig>,
     pub funnels: Option<Vec<FunnelConfig>>,
 }
 
@@ -77,6 +80,8 @@ pub struct QualitySettings {
     pub prediction_log: Option<log::Limits>,
     /// The feedback store; none where labels are not taken.
     pub feedback: Option<feedback::Config>,
+    /// The images that are kept; none where none are.
+    pub capture: Option<CaptureConfig>,
     /// Time over which rates are taken; seven days.
     pub window: Duration,
     /// Funnels; one of inspected, flagged, reviewed, confirmed.
@@ -132,7 +137,9 @@ impl QualitySettings {
             found.into_iter().map(|fault| fault.under(&format!("monitor.{key}")).to_string()).collect::<Vec<_>>()
         };
         faults.extend(under("prediction_log", prediction_log.faults()));
+        let capture = raw.capture.clone().unwrap_or_default();
         faults.extend(under("feedback", feedback.faults()));
+        faults.extend(under("capture", capture.faults()));
         let mut funnels = Vec::new();
         for (at, funnel) in raw.funnels.clone().unwrap_or_else(|| vec![FunnelConfig::default()]).into_iter().enumerate()
         {
@@ -144,6 +151,7 @@ impl QualitySettings {
         Self {
             prediction_log: raw.log_predictions.unwrap_or(true).then_some(prediction_log),
             feedback: raw.take_feedback.unwrap_or(true).then_some(feedback),
+            capture: raw.capture_images.unwrap_or(true).then_some(capture),
             window: Duration::from_secs(hours * 3600),
             funnels,
         }

@@ -32,6 +32,9 @@ use crate::telemetry::stats::VersionStats;
 /// Outcomes that may wait to be taken note of. The hub looks ten times a second, so this is 80,000 a second.
 const WAITING: usize = 8192;
 
+/// Images that may be kept per second, of each version: the disk is for more than that.
+const KEPT_PER_SECOND: u32 = 2;
+
 /// Labels that may wait to be stored.
 const LABELS_WAITING: usize = 1024;
 
@@ -142,6 +145,9 @@ impl MonitorHub {
             dropped: Arc::clone(&self.shared.dropped),
             stations: Arc::clone(&self.shared.stations),
             images: Budget::per_second(config.images_per_second),
+            capture: self.settings.quality.capture.clone(),
+            keeps: Budget::per_second(KEPT_PER_SECOND),
+            drifted: AtomicBool::new(false),
         });
         let profile = profile.map(|profile| comparable(profile, &artefact));
         let start =
@@ -244,13 +250,16 @@ impl Owner {
             self.quality.declare(watched.digest(), watched.classes());
             self.watched.insert(watch, watched);
         }
-        for Event { watch, outcome } in self.inbox.try_iter() {
+        let now = UnixMillis::from(SystemTime::now());
+        for Event { watch, outcome, keep } in self.inbox.try_iter() {
             if let Some(watched) = self.watched.get_mut(&watch) {
                 watched.observe(&outcome);
             }
             self.quality.observe(&outcome);
+            if let Some((image, reason)) = keep {
+                self.quality.keep(&image, &outcome, reason, now);
+            }
         }
-        let now = UnixMillis::from(SystemTime::now());
         for LabelJob { label, done } in self.labels.try_iter() {
             // Who no longer waits for the answer has given the label all the same.
             let _ = done.send(self.quality.label(&label, now));

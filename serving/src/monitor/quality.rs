@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use takt_artifact::VersionDigest;
+use takt_monitoring::capture::{Capture, Reason};
 use takt_monitoring::events::{Label, Outcome, UnixMillis};
 use takt_monitoring::feedback::{Feedback, Received};
 use takt_monitoring::log::{LogError, Writer};
@@ -25,6 +26,7 @@ pub(super) struct Quality {
     settings: QualitySettings,
     log: Option<Writer>,
     feedback: Option<Feedback>,
+    capture: Option<Capture>,
     labels: LabelCounts,
     ticked: Instant,
     last: QualitySection,
@@ -50,10 +52,15 @@ impl Quality {
             }
             Some(store)
         });
+        let capture = settings.capture.clone().and_then(|config| {
+            let opened = Capture::open(&root.join("images"), config);
+            opened.inspect_err(|error| tracing::error!(%error, "the capture of images is off")).ok()
+        });
         Self {
             settings: settings.clone(),
             log,
             feedback,
+            capture,
             labels: LabelCounts::default(),
             ticked: Instant::now(),
             last: QualitySection::default(),
@@ -77,6 +84,14 @@ impl Quality {
         self.note(logged.and(joined));
     }
 
+    /// Keeps an image.
+    pub(super) fn keep(&mut self, image: &[u8], outcome: &Outcome, reason: Reason, now: UnixMillis) {
+        if let Some(capture) = &mut self.capture {
+            let kept = capture.keep(image, outcome, reason, now).map(|_| ());
+            self.note(kept);
+        }
+    }
+
     /// Takes a label; an error says why it is not kept.
     pub(super) fn label(&mut self, label: &Label, now: UnixMillis) -> Result<Received, String> {
         let Some(feedback) = &mut self.feedback else {
@@ -87,6 +102,12 @@ impl Quality {
             );
         };
         let received = feedback.labelled(label, now).map_err(|error| error.to_string())?;
+        if let (Some(capture), true) = (&mut self.capture, received != Received::Known) {
+            // A label may make an image worth more than it was kept for.
+            let rejects = feedback.false_rejects(&label.by);
+            let kept = rejects.into_iter().try_for_each(|id| capture.reclassify(id, Reason::FalseReject).map(|_| ()));
+            self.note(kept);
+        }
         match received {
             Received::New => self.labels.added += 1,
             Received::Revised => self.labels.revised += 1,
@@ -126,6 +147,7 @@ impl Quality {
         }
         self.last.labels = self.labels;
         self.last.prediction_log = self.log.as_ref().map(Writer::stats);
+        self.last.captured_images = self.capture.as_ref().map(Capture::stats);
         self.last.feedback_store = self.feedback.as_ref().map(Feedback::stats);
         self.last.clone()
     }
@@ -137,7 +159,7 @@ impl Quality {
         self.note(logged.and(joined));
     }
 
-    fn note(&mut self, done: Result<(), LogError>) {
+    fn note<E: std::fmt::Display>(&mut self, done: Result<(), E>) {
         if let Err(error) = done
             && !std::mem::replace(&mut self.failing, true)
         {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use takt_monitoring::alert::Firing;
+use takt_monitoring::capture::CaptureStats;
 use takt_monitoring::drift::{DriftReport, Progress};
 use takt_monitoring::events::UnixMillis;
 use takt_monitoring::feedback::{self, QualityReport};
@@ -40,6 +41,8 @@ pub struct QualitySection {
     pub clock_synchronised: bool,
     /// The prediction log; none where it is off.
     pub prediction_log: Option<log::Stats>,
+    /// Images that were kept; none where they are not.
+    pub captured_images: Option<CaptureStats>,
     /// The feedback store; none where it is off.
     pub feedback_store: Option<feedback::Stats>,
 }

@@ -2,15 +2,17 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::SyncSender;
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use takt_artifact::VersionDigest;
 use takt_artifact::decision::Judgement;
 use takt_artifact::judge::Confidence;
 use takt_image::ImageStatistics;
+use takt_monitoring::capture::{CaptureConfig, Hints, Reason};
 use takt_monitoring::drift::{Counters, Seen};
 use takt_monitoring::events::{
     Arm, Features, Latency, Name, Outcome, PredictionId, Schema, Status, TrafficShare, UnixMillis,
@@ -31,6 +33,8 @@ pub struct ObservedRow<'a> {
     pub confidence: Option<Confidence>,
     /// Figures of the image, where they were taken.
     pub image: Option<ImageStatistics>,
+    /// The image as it came, where one came.
+    pub encoded: Option<&'a Bytes>,
 }
 
 /// What is handed to the hub.
@@ -39,6 +43,8 @@ pub(super) struct Event {
     /// The hub's number of the version.
     pub(super) watch: u64,
     pub(super) outcome: Outcome,
+    /// The image, where it is worth keeping.
+    pub(super) keep: Option<(Bytes, Reason)>,
 }
 
 /// The monitor's end in a version that serves. Nothing in it waits.
@@ -53,6 +59,12 @@ pub struct VersionTap {
     pub(super) dropped: Arc<AtomicU64>,
     pub(super) stations: Arc<Stations>,
     pub(super) images: Budget,
+    /// What makes an image worth keeping; none where images are not kept.
+    pub(super) capture: Option<CaptureConfig>,
+    /// How many images a second may be kept.
+    pub(super) keeps: Budget,
+    /// Whether the last window had drifted.
+    pub(super) drifted: AtomicBool,
 }
 
 impl VersionTap {
@@ -81,7 +93,7 @@ impl VersionTap {
             counters.outputs.fetch_add(rows.len() as u64, Relaxed);
         });
         let counters = self.counters.load();
-        for (row, ObservedRow { judgement, confidence, image }) in rows.enumerate() {
+        for (row, ObservedRow { judgement, confidence, image, encoded }) in rows.enumerate() {
             let values = features(image.as_ref(), confidence.as_ref());
             if let Some(counters) = &*counters {
                 counters.observe(&Seen {
@@ -104,7 +116,8 @@ impl VersionTap {
                 },
                 ..self.outcome(origin, prediction.row(row), times, Status::Ok)
             };
-            self.hand_over(outcome);
+            let keep = encoded.and_then(|image| Some((image.clone(), self.worth_keeping(&outcome)?)));
+            self.hand_over(outcome, keep);
         }
     }
 
@@ -117,7 +130,14 @@ impl VersionTap {
         }
         let prediction = PredictionId::at(SystemTime::now().into());
         let status = Status::Error(Cow::Borrowed(error.kind().label()));
-        self.hand_over(self.outcome(origin, prediction, &StageTimes::default(), status));
+        self.hand_over(self.outcome(origin, prediction, &StageTimes::default(), status), None);
+    }
+
+    /// Why the image of an outcome is to be kept, if it is. The disk gets a few a second at most, however many there are.
+    fn worth_keeping(&self, outcome: &Outcome) -> Option<Reason> {
+        let hints = Hints { disagreeing: false, drifted: self.drifted.load(Relaxed) };
+        let reason = self.capture.as_ref()?.reason(outcome, hints)?;
+        self.keeps.take(Instant::now()).then_some(reason)
     }
 
     fn outcome(&self, origin: &Origin, prediction_id: PredictionId, times: &StageTimes, status: Status) -> Outcome {
@@ -141,8 +161,8 @@ impl VersionTap {
         }
     }
 
-    fn hand_over(&self, outcome: Outcome) {
-        if self.events.try_send(Event { watch: self.watch, outcome }).is_err() {
+    fn hand_over(&self, outcome: Outcome, keep: Option<(Bytes, Reason)>) {
+        if self.events.try_send(Event { watch: self.watch, outcome, keep }).is_err() {
             self.dropped.fetch_add(1, Relaxed);
         }
     }

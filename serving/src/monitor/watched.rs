@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
 use takt_artifact::VersionDigest;
 use takt_artifact::profile::{Origin, Profile};
-use takt_monitoring::drift::{DriftConfig, DriftMonitor, LearnRule, Learner, Reference, Row, Seen};
+use takt_monitoring::drift::{DriftConfig, DriftMonitor, FeatureReport, LearnRule, Learner, Reference, Row, Seen};
 use takt_monitoring::events::{Outcome, Status, UnixMillis};
 use takt_monitoring::features::{IMAGE_LEN, VISION, Vision};
 
@@ -162,6 +163,7 @@ impl Watched {
         kept
     }
 
+    /// What was found at the end of the pane; tells the request path whether there is drift.
     pub(super) fn report(&self) -> VersionReport {
         let (reference, drift) = match &self.state {
             State::Judging(monitor) => {
@@ -173,6 +175,10 @@ impl Watched {
             }
             State::Learning { learner, .. } => (ReferenceState::Learning { progress: learner.progress() }, None),
         };
+        if let Some(tap) = self.tap.upgrade() {
+            let features = drift.iter().flat_map(|drift| &drift.segments).flat_map(|segment| &segment.features);
+            tap.drifted.store(features.into_iter().any(FeatureReport::is_drift), Relaxed);
+        }
         VersionReport {
             model: self.id.model.clone(),
             version: self.id.version,

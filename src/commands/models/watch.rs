@@ -7,7 +7,7 @@ use serde_json::Value;
 use takt_proto::admin::GetMonitorReportRequest;
 
 use super::patient;
-use crate::client;
+use crate::client::{self, ServerUrl};
 use crate::table::Table;
 
 /// The monitor's report, as far as it is about one model.
@@ -19,7 +19,7 @@ pub struct Watch {
 }
 
 /// Asks; `None` where the server does not know the question.
-pub async fn ask(url: &str, model: &str) -> Option<Watch> {
+pub async fn ask(url: &ServerUrl, model: &str) -> Option<Watch> {
     let mut admin = client::connect_admin(url).await.ok()?;
     let answer = admin.get_monitor_report(patient(GetMonitorReportRequest {})).await.ok()?.into_inner();
     let report: Value = serde_json::from_str(&answer.report_json).ok()?;

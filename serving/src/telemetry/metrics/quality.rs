@@ -25,6 +25,10 @@ pub(super) fn quality(families: &mut Families, section: &QualitySection) {
     kept.iter().for_each(|(store, stats)| family.sample(&[("store", store)], stats.lost as f64));
     let mut family = families.gauge("takt_store_bytes", "Bytes that a store takes in the state directory");
     kept.iter().for_each(|(store, stats)| family.sample(&[("store", store)], stats.bytes as f64));
+    let mut family = families.gauge("takt_captured_images", "Images kept as worth a look, by reason");
+    for (reason, images) in section.captured_images.iter().flat_map(|stats| &stats.reasons) {
+        family.sample(&[("reason", reason.label())], *images as f64);
+    }
     families
         .gauge("takt_clock_synchronised", "1 while the clock is known to be right; else week over week is off")
         .sample(&[], f64::from(u8::from(section.clock_synchronised)));
