@@ -69,8 +69,9 @@ impl Board {
             panels.push(panel_json(panel, id, x, y));
             x += panel.width;
         }
-        let variables: Vec<Value> = self.variables.iter().map(|(name, query)| variable(name, query)).collect();
         let source = json!({ "name": "datasource", "type": "datasource", "query": "prometheus" });
+        let variables = self.variables.iter().map(|(name, query)| variable(name, query));
+        let list: Vec<Value> = [source].into_iter().chain(variables).collect();
         json!({
             "uid": self.uid,
             "title": self.title,
@@ -79,7 +80,7 @@ impl Board {
             "editable": true,
             "refresh": "30s",
             "time": { "from": "now-6h", "to": "now" },
-            "templating": { "list": [vec![source], variables].concat() },
+            "templating": { "list": list },
             "panels": panels,
         })
     }
