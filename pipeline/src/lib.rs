@@ -6,6 +6,7 @@ pub mod data;
 pub mod evaluate;
 mod file;
 pub mod latency;
+pub mod lineage;
 mod math;
 pub mod predict;
 pub mod progress;
@@ -18,3 +19,4 @@ pub mod stage;
 #[cfg(test)]
 mod testing;
 pub mod train;
+

@@ -25,8 +25,8 @@ fn behind_norm(nodes: Vec<NodeProto>) -> Model {
             pair("var", [0.8, 1.2]),
             number("half", 0.5),
             number("one", 1.0),
-            number("root", 1.414_213_5),
-            number("inverse", 0.707_106_77),
+            number("root", std::f32::consts::SQRT_2),
+            number("inverse", std::f32::consts::FRAC_1_SQRT_2),
         ],
         ..GraphProto::default()
     };
