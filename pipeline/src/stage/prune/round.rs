@@ -105,7 +105,7 @@ impl Cutter<'_> {
 
     fn key(&self, task: &Task<'_>) -> Result<String, StageError> {
         let run = self.run;
-        let rest = serde_json::to_string(&(run.cut, run.criterion, task.share, run.distil)).unwrap_or_default();
+        let rest = serde_json::to_string(&(run.cut, run.criterion, task.share, &run.distil)).unwrap_or_default();
         Ok(format!("{} {rest}", key(task.model, &run.settings, None, self.ready)?))
     }
 
