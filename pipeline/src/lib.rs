@@ -18,5 +18,7 @@ pub mod run;
 pub mod stage;
 #[cfg(test)]
 mod testing;
+mod told;
 pub mod train;
 
+pub use told::told;
