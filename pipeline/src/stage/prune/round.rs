@@ -138,7 +138,8 @@ impl Cutter<'_> {
         let mut some = epoch_order(&ready.split(Split::Train)?, settings.seed, 0);
         some.truncate(settings.batch.get() * REESTIMATE_BATCHES);
         reestimate(&mut smaller, &ready.images, &some, settings.batch, shop.threads, shop.progress)?;
-        let key = key(&smaller, settings, None, ready)?;
+        let rest = serde_json::to_string(&self.run.distil).unwrap_or_default();
+        let key = format!("{} {rest}", key(&smaller, settings, None, ready)?);
         let course = Course { settings, teacher: Some(self.answers), sparsity: None, key: &key, out: task.place };
         let fitted = run_fit(&mut smaller, ready, &course, shop)?;
         Ok((smaller, fitted.records.iter().map(|record| record.balanced_accuracy).fold(0.0, f64::max)))
