@@ -7,6 +7,7 @@ pub mod error;
 pub mod grpc;
 pub mod http;
 pub mod infer;
+pub mod monitor;
 pub mod protocol;
 pub mod registry;
 pub mod repository;

@@ -11,6 +11,7 @@ mod faults;
 mod fit;
 mod package;
 mod parity;
+mod profile;
 mod prune;
 mod quantise;
 mod shop;

@@ -24,8 +24,9 @@ fn read(path: &str, field: &str) -> Option<u64> {
     bytes(&fs::read_to_string(path).ok()?, field)
 }
 
-/// A line `field: number kB`.
-fn bytes(text: &str, field: &str) -> Option<u64> {
+/// Bytes that a line `field: number kB` says, as in `/proc/meminfo` (`proc(5)`).
+#[must_use]
+pub fn bytes(text: &str, field: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
     kibibytes.checked_mul(1024)
