@@ -5,6 +5,7 @@ pub mod data;
 pub mod evaluate;
 mod file;
 pub mod latency;
+pub mod lineage;
 mod math;
 pub mod predict;
 pub mod progress;
@@ -16,4 +17,7 @@ pub mod run;
 pub mod stage;
 #[cfg(test)]
 mod testing;
+mod told;
 pub mod train;
+
+pub use told::told;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use super::decide::{Contents, Decision, Why, decide};
-use super::error::{RunError, closest, told};
+use super::error::{RunError, closest};
 use super::key::{Key, Keyed, keyed, sources};
 use super::observe::{Context, Observer};
 use super::plan::Plan;
@@ -17,6 +17,7 @@ use super::sources::Memo;
 use super::stage::Unfinished;
 use super::store::Store;
 use super::summary::{Ended, Happened, Row, Summary};
+use crate::told;
 
 /// What to run although there is a result. The old result stays until the new one is complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
