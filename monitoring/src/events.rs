@@ -10,10 +10,8 @@ mod latency;
 mod line;
 mod name;
 mod outcome;
-mod share;
 #[cfg(test)]
 mod tests;
-mod time;
 
 pub use features::{FeatureList, Features};
 pub use id::{BadPredictionId, PredictionId};
@@ -22,5 +20,6 @@ pub use latency::Latency;
 pub use line::{SCHEMA, Schema};
 pub use name::{BadName, Name};
 pub use outcome::{Arm, Outcome, Status};
-pub use share::{BadShare, TrafficShare};
-pub use time::UnixMillis;
+// Also spoken by the rollout, which knows nothing of monitoring.
+pub use takt_artifact::share::{BadShare, TrafficShare};
+pub use takt_artifact::time::UnixMillis;

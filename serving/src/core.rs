@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use takt_monitoring::events::Label;
+use takt_monitoring::feedback::Received;
 use tokio::sync::watch;
 
 use crate::error::{ErrorKind, InferError};
@@ -12,6 +14,8 @@ use crate::registry::handle::Registry;
 use crate::registry::index::{IndexEntry, VersionState};
 use crate::registry::table::ServedTable;
 use crate::registry::version::ServedVersion;
+use crate::request::VersionRef;
+use crate::rollout::RolloutHub;
 use crate::settings::ControlMode;
 use crate::telemetry::traces::Traces;
 
@@ -32,19 +36,34 @@ const STREAM_WINDOW: usize = 32;
 
 /// The server behind its protocols.
 pub struct Core {
-    registry: Registry,
+    registry: Arc<Registry>,
     memory: SharedMemory,
     mode: ControlMode,
     traces: Traces,
     monitor: Arc<MonitorHub>,
+    rollouts: RolloutHub,
     draining: watch::Sender<bool>,
 }
 
 impl Core {
     /// A core over that registry.
     #[must_use]
-    pub fn new(registry: Registry, mode: ControlMode, traces: Traces, monitor: Arc<MonitorHub>) -> Self {
-        Self { registry, memory: SharedMemory::new(), mode, traces, monitor, draining: watch::Sender::new(false) }
+    pub fn new(
+        registry: Arc<Registry>,
+        mode: ControlMode,
+        traces: Traces,
+        monitor: Arc<MonitorHub>,
+        rollouts: RolloutHub,
+    ) -> Self {
+        Self {
+            registry,
+            memory: SharedMemory::new(),
+            mode,
+            traces,
+            monitor,
+            rollouts,
+            draining: watch::Sender::new(false),
+        }
     }
 
     /// Name in the server's metadata.
@@ -94,6 +113,24 @@ impl Core {
         &self.monitor
     }
 
+    /// Who rolls versions out.
+    #[must_use]
+    pub fn rollouts(&self) -> &RolloutHub {
+        &self.rollouts
+    }
+
+    /// Takes a label: for the figures of quality, and for a rollout whose versions disagreed on the part.
+    ///
+    /// # Errors
+    /// As [`MonitorHub::label`].
+    pub async fn label(&self, label: Label) -> Result<Received, InferError> {
+        let received = self.monitor.label(label.clone()).await?;
+        if received == Received::New {
+            self.rollouts.labelled(&label);
+        }
+        Ok(received)
+    }
+
     /// Registered shared memory.
     #[must_use]
     pub fn shared_memory(&self) -> &SharedMemory {
@@ -108,7 +145,7 @@ impl Core {
 
     /// Whether requests for that model (and version) are answered now. Unknown models are not ready (as Triton).
     #[must_use]
-    pub fn is_model_ready(&self, model: &str, version: Option<u64>) -> bool {
+    pub fn is_model_ready(&self, model: &str, version: Option<VersionRef>) -> bool {
         !self.is_draining() && self.table().resolve(model, version).is_ok_and(|version| version.batcher.is_healthy())
     }
 
@@ -145,7 +182,7 @@ impl Core {
     pub fn versions_for_statistics(
         &self,
         model: &str,
-        version: Option<u64>,
+        version: Option<VersionRef>,
     ) -> Result<Vec<Arc<ServedVersion>>, InferError> {
         if model.is_empty() {
             let snapshot = self.table().snapshot();

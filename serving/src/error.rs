@@ -25,6 +25,8 @@ pub enum ErrorKind {
     ResourceExhausted,
     /// The runtime failed on this request.
     RunFailed,
+    /// The model gave what is no answer: outputs of another shape than it promises, or no numbers.
+    BadOutput,
     /// The protocol knows it and this server does not do it.
     Unimplemented,
     /// A fault of ours.
@@ -33,7 +35,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for declaring metric labels.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::InvalidArgument,
         Self::BadImage,
         Self::NotFound,
@@ -44,6 +46,7 @@ impl ErrorKind {
         Self::Cancelled,
         Self::ResourceExhausted,
         Self::RunFailed,
+        Self::BadOutput,
         Self::Unimplemented,
         Self::Internal,
     ];
@@ -62,6 +65,7 @@ impl ErrorKind {
             Self::Cancelled => "cancelled",
             Self::ResourceExhausted => "resource_exhausted",
             Self::RunFailed => "run_failed",
+            Self::BadOutput => "bad_output",
             Self::Unimplemented => "unimplemented",
             Self::Internal => "internal",
         }
@@ -73,17 +77,31 @@ impl ErrorKind {
 pub struct InferError {
     kind: ErrorKind,
     message: String,
+    run: Option<u64>,
 }
 
 impl InferError {
     /// An error of that kind; `message` names what was found, what was expected and what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), run: None }
     }
 
     /// Shorthand for [`ErrorKind::InvalidArgument`].
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidArgument, message)
+    }
+
+    /// The same, of the run with that number: failures of one run are one event.
+    #[must_use]
+    pub const fn of_run(mut self, run: u64) -> Self {
+        self.run = Some(run);
+        self
+    }
+
+    /// The run that failed, where one did.
+    #[must_use]
+    pub const fn run(&self) -> Option<u64> {
+        self.run
     }
 
     /// Its class.

@@ -12,6 +12,8 @@ pub mod protocol;
 pub mod registry;
 pub mod repository;
 pub mod request;
+pub mod rollout;
+pub mod route;
 pub mod runtimes;
 pub mod server;
 pub mod settings;

@@ -1,5 +1,6 @@
 //! A request and its answer as the core knows them: no gRPC, no HTTP, every tensor as raw bytes.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,8 +11,8 @@ use takt_artifact::DataType;
 pub struct InferRequest {
     /// Model name.
     pub model: String,
-    /// Explicit version; `None` lets the server choose.
-    pub version: Option<u64>,
+    /// The version that is asked for; `None` lets the server choose.
+    pub version: Option<VersionRef>,
     /// The client's request id, echoed; may be empty.
     pub id: String,
     /// Inputs in the client's order.
@@ -31,7 +32,7 @@ pub struct InferRequest {
 impl InferRequest {
     /// A request that says nothing yet but which model it is for.
     #[must_use]
-    pub fn new(model: String, version: Option<u64>) -> Self {
+    pub fn new(model: String, version: Option<VersionRef>) -> Self {
         Self {
             model,
             version,
@@ -42,6 +43,27 @@ impl InferRequest {
             timeout: None,
             deadline: None,
             origin: Origin::default(),
+        }
+    }
+}
+
+/// How a request names a version. A request that does is no evidence in a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionRef {
+    /// By its number.
+    Number(u64),
+    /// The one that a rollout would go back to; the one that serves where no rollout is under way.
+    Stable,
+    /// The one that a rollout tries.
+    Canary,
+}
+
+impl fmt::Display for VersionRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Stable => f.write_str("stable"),
+            Self::Canary => f.write_str("canary"),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::registry::desired::Unasked;
 use crate::registry::handle::{Registry, RegistrySettings};
 use crate::registry::load::Loader;
 use crate::repository::watch::Watcher;
+use crate::rollout::{RolloutHub, RolloutStore};
 use crate::runtimes;
 use crate::settings::{ControlMode, ServerSettings};
 use crate::state::{StateDir, StateError, UnixMillis, settle_leftovers};
@@ -94,6 +95,7 @@ pub fn protocol_threads() -> usize {
 fn free_models(core: Arc<Core>) {
     let (done, ended) = std::sync::mpsc::channel();
     let thread = std::thread::Builder::new().name("takt-shutdown".into()).spawn(move || {
+        core.rollouts().shutdown();
         core.registry().shutdown();
         let _ = done.send(());
     });
@@ -134,11 +136,14 @@ pub(crate) fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<
     let monitor = MonitorHub::start(settings.monitor.clone(), state.path().join("monitor"))
         .map_err(|error| failed("monitor")(&error))?;
     let monitor = Arc::new(monitor);
+    let store = RolloutStore::open(state.path().join("rollouts")).map_err(|error| failed("state directory")(&error))?;
+    let found = store.load().map_err(|error| failed("state directory")(&error))?;
+    let journal = state.journal().map_err(|error| failed("state directory")(&error))?;
     let loader = Loader {
         runtimes,
         monitor: Arc::clone(&monitor),
         decode: Arc::new(decode),
-        journal: state.journal().map_err(|error| failed("state directory")(&error))?,
+        journal: journal.clone(),
         running,
         watchdog: Arc::new(watchdog),
         cache_dir: state.path().join("engines"),
@@ -147,9 +152,15 @@ pub(crate) fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<
         repository: settings.model_repository.clone(),
         unasked: if settings.control_mode == ControlMode::Explicit { Unasked::Nothing } else { Unasked::Everything },
         wanted: settings.load_models.clone(),
+        rolling: found.rolling(),
     };
     let registry = Registry::start(registry_settings, loader).map_err(|error| failed("registry")(&error))?;
-    Ok(Core::new(registry, settings.control_mode, traces, monitor))
+    let registry = Arc::new(registry);
+    let repository = settings.model_repository.clone();
+    let (of_registry, of_monitor) = (Arc::clone(&registry), Arc::clone(&monitor));
+    let rollouts = RolloutHub::start(of_registry, journal, of_monitor, repository, store, found)
+        .map_err(|error| failed("rollouts")(&error))?;
+    Ok(Core::new(registry, settings.control_mode, traces, monitor, rollouts))
 }
 
 async fn run(

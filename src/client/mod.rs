@@ -1,4 +1,4 @@
-//! A client of the inference protocol: what `infer`, `models` and `demo` ask a server.
+//! A client of the inference protocol: what `infer`, `models`, `rollout` and `demo` ask a server.
 
 mod classify;
 mod failure;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use takt_proto::admin::model_admin_client::ModelAdminClient;
 use takt_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
+use takt_proto::rollout::rollouts_client::RolloutsClient;
 use tonic::transport::Channel;
 
 pub use classify::{Classifier, Origin, Question};
@@ -28,6 +29,9 @@ pub type Grpc = GrpcInferenceServiceClient<Channel>;
 
 /// Our admin methods over one connection.
 pub type Admin = ModelAdminClient<Channel>;
+
+/// Our methods about rollouts over one connection.
+pub type Rollouts = RolloutsClient<Channel>;
 
 /// Where the server is.
 #[derive(Debug, Clone, clap::Args)]
@@ -52,6 +56,14 @@ pub async fn connect(url: &ServerUrl) -> anyhow::Result<Grpc> {
 /// As [`connect`].
 pub async fn connect_admin(url: &ServerUrl) -> anyhow::Result<Admin> {
     Ok(Admin::new(channel(url).await?))
+}
+
+/// Opens a connection for what is asked about rollouts.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_rollouts(url: &ServerUrl) -> anyhow::Result<Rollouts> {
+    Ok(Rollouts::new(channel(url).await?))
 }
 
 async fn channel(url: &ServerUrl) -> anyhow::Result<Channel> {

@@ -25,6 +25,8 @@ mod prune;
 #[cfg(feature = "pipeline")]
 mod quantize;
 #[cfg(feature = "serve")]
+mod rollout;
+#[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "pipeline")]
 mod weigh;
@@ -33,9 +35,13 @@ mod workshop;
 
 use std::process::ExitCode;
 
-#[cfg(feature = "pipeline")]
+#[cfg(any(feature = "serve", feature = "pipeline"))]
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+
+/// Exit code of a gate that said no.
+#[cfg(any(feature = "serve", feature = "pipeline"))]
+const REFUSED: u8 = 3;
 
 /// Serves pruned INT8 vision models beside the production line, and tools around them.
 #[derive(Debug, Parser)]
@@ -54,6 +60,8 @@ enum Command {
     Infer(infer::InferArgs),
     #[cfg(feature = "serve")]
     Models(models::ModelsArgs),
+    #[cfg(feature = "serve")]
+    Rollout(rollout::RolloutArgs),
     #[cfg(feature = "serve")]
     Check(check::CheckArgs),
     #[cfg(feature = "serve")]
@@ -90,6 +98,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Infer(args) => infer::run(args),
         #[cfg(feature = "serve")]
         Command::Models(args) => models::run(args),
+        #[cfg(feature = "serve")]
+        Command::Rollout(args) => rollout::run(args),
         #[cfg(feature = "serve")]
         Command::Check(args) => check::run(args),
         #[cfg(feature = "serve")]
@@ -131,7 +141,7 @@ fn report(error: &anyhow::Error) {
 }
 
 /// The text of a file that a flag names.
-#[cfg(feature = "pipeline")]
+#[cfg(any(feature = "serve", feature = "pipeline"))]
 fn read_text(path: &std::path::Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("'{}'", path.display()))
 }

@@ -3,7 +3,7 @@
 use crate::grafana::{Board, Panel};
 
 pub fn boards() -> Vec<Board> {
-    vec![fleet(), model(), drift(), quality()]
+    vec![fleet(), model(), drift(), quality(), rollout()]
 }
 
 fn fleet() -> Board {
@@ -270,6 +270,53 @@ fn quality() -> Board {
             ),
             Panel::table("Causes of changes, the most surprising first", "takt_funnel_cause_surprise"),
             Panel::lines("Labels taken", "short", &[("increase(takt_labels_total[1h])", "{{result}}")]),
+        ],
+    }
+}
+
+fn rollout() -> Board {
+    Board {
+        uid: "takt-rollout",
+        title: "Takt: rollout",
+        variables: vec![("model", "label_values(takt_rollout_phase, model)")],
+        panels: vec![
+            Panel::number("Under way", "short", "count(takt_rollout_phase{phase!~\"succeeded|rolled_back\"} == 1) or vector(0)"),
+            Panel::number("Taken back", "short", "count(takt_rollout_phase{phase=\"rolled_back\"} == 1) or vector(0)"),
+            Panel::number("Held", "short", "count(takt_rollout_phase{phase=\"held\"} == 1) or vector(0)"),
+            Panel::number("Longest rollback", "s", "max(takt_rollout_rollback_seconds)"),
+            Panel::lines(
+                "The candidate's share",
+                "percentunit",
+                &[
+                    ("takt_rollout_weight_desired{model=~\"$model\"}", "{{instance}} decided"),
+                    ("takt_rollout_weight_observed{model=~\"$model\"}", "{{instance}} observed"),
+                ],
+            ),
+            Panel::lines(
+                "Evidence against the candidate, of what takes it back",
+                "percentunit",
+                &[(
+                    "takt_rollout_evidence_log{model=~\"$model\"} / takt_rollout_evidence_threshold_log{model=~\"$model\"}",
+                    "{{instance}} {{gate}}",
+                )],
+            )
+            .help("At 1 the candidate goes back. Below 0 the evidence speaks for it."),
+            Panel::lines(
+                "Bad units by version",
+                "short",
+                &[("takt_rollout_units{model=~\"$model\", bad=\"true\"}", "{{instance}} {{gate}} {{arm}}")],
+            ),
+            Panel::lines(
+                "Units of clients that the candidate was given",
+                "short",
+                &[("takt_rollout_exposed_units{model=~\"$model\"}", "{{instance}}")],
+            ),
+            Panel::lines(
+                "Copies for the candidate",
+                "short",
+                &[("takt_rollout_shadow_copies{model=~\"$model\"}", "{{instance}} {{fate}}")],
+            ),
+            Panel::table("Versions", "takt_rollout_candidate_version{model=~\"$model\"}"),
         ],
     }
 }

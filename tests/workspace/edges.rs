@@ -7,7 +7,7 @@ use crate::metadata::{Metadata, root};
 /// What each of our crates may depend on among ours, tests included. `takt` is the program and may have all of them.
 ///
 /// `takt-artifact` is the vocabulary (element types, signatures, digests, preprocess, decision) and may be known by all.
-const MAY_KNOW: [(&str, &[&str]); 10] = [
+const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("takt-artifact", &[]),
     ("takt-ops", &[]),
     ("takt-proto", &[]),
@@ -18,7 +18,8 @@ const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("takt-image", &["takt-artifact"]),
     ("takt-monitoring", &["takt-artifact", "takt-stats"]),
     ("takt-pipeline", &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring", "takt-ops"]),
-    ("takt-serving", &["takt-artifact", "takt-backend", "takt-image", "takt-monitoring", "takt-proto"]),
+    ("takt-rollout", &["takt-artifact", "takt-stats"]),
+    ("takt-serving", &["takt-artifact", "takt-backend", "takt-image", "takt-monitoring", "takt-proto", "takt-rollout"]),
 ];
 
 /// Dependencies that are the business of few crates. A name ending in `*` stands for all that begin so.

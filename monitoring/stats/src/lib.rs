@@ -8,6 +8,7 @@
 //!   observations that resemble the one before.
 //! - [`windows`] and [`mix`]: counters over time and over stations.
 //! - [`eprocess`]: evidence over panes with a stated rate of false alarms; [`debounce`]: from panes to one alert.
+//! - [`sequential`]: one version against another, judged as often as one likes with a stated rate of errors.
 //! - [`psi`], [`ks`], [`distance`], [`chi_square`], [`quantile`]: raw samples, for reports.
 //!
 //! Functions return `None` where their input admits no answer (nothing observed, slices that do not belong together);
@@ -27,6 +28,7 @@ mod order;
 pub mod proportion;
 pub mod psi;
 pub mod quantile;
+pub mod sequential;
 mod special;
 pub mod verdict;
 pub mod windows;

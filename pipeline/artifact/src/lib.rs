@@ -20,7 +20,9 @@ pub mod profile;
 pub mod publish;
 #[cfg(test)]
 mod sample;
+pub mod share;
 pub mod signature;
+pub mod time;
 pub mod tolerance;
 pub mod version;
 pub mod write;

@@ -225,8 +225,10 @@ fn spoil(output: &mut OutputTensor, rows: &[usize], action: Action) {
 
 /// As a runtime would give it: aligned to its elements.
 fn aligned(data: &[u8]) -> Bytes {
-    let words: Vec<u64> =
-        data.chunks(8).map(|chunk| u64::from_ne_bytes(std::array::from_fn(|i| chunk.get(i).copied().unwrap_or(0)))).collect();
+    let words: Vec<u64> = data
+        .chunks(8)
+        .map(|chunk| u64::from_ne_bytes(std::array::from_fn(|i| chunk.get(i).copied().unwrap_or(0))))
+        .collect();
     struct Words(Vec<u64>, usize);
     impl AsRef<[u8]> for Words {
         fn as_ref(&self) -> &[u8] {
@@ -262,7 +264,9 @@ fn parse_fault(text: &str) -> Result<(Action, Moment), &'static str> {
         Some("run") => {
             Moment::Run(parse_runs(parts.next().ok_or("does not say which run: expected @run:<n>, <n>-<m> or *")?)?)
         }
-        Some("rows") => Moment::Rows(parse_share(parts.next().ok_or("does not say which rows: expected @rows:<share>")?)?),
+        Some("rows") => {
+            Moment::Rows(parse_share(parts.next().ok_or("does not say which rows: expected @rows:<share>")?)?)
+        }
         _ => return Err("is at no known moment: expected load, run or rows"),
     };
     let action = match action {

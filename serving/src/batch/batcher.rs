@@ -25,6 +25,8 @@ pub struct Batcher {
     run_estimate: AtomicU64,
     /// Instances whose session works.
     healthy: AtomicUsize,
+    /// Runs so far, failed ones too.
+    runs: AtomicU64,
 }
 
 struct State {
@@ -74,6 +76,7 @@ impl Batcher {
             decode,
             run_estimate: AtomicU64::new(0),
             healthy: AtomicUsize::new(0),
+            runs: AtomicU64::new(0),
         }
     }
 
@@ -99,6 +102,17 @@ impl Batcher {
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.healthy.load(Relaxed) > 0
+    }
+
+    /// The number of a run that has just been.
+    pub(super) fn next_run(&self) -> u64 {
+        self.runs.fetch_add(1, Relaxed)
+    }
+
+    /// Whether nothing waits: a run for which nobody waits may be squeezed in.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.stats.pending.load(Relaxed) <= 0
     }
 
     pub(super) fn instance_up(&self) {

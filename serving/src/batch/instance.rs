@@ -48,6 +48,8 @@ struct Execution {
     arrived: Vec<Instant>,
     times: StageTimes,
     closed: Instant,
+    /// The run of the whole batch, where that failed and this is the second try.
+    failed_run: Option<u64>,
 }
 
 impl Instance {
@@ -66,7 +68,8 @@ impl Instance {
         while let Some(batch) = self.batcher.next_batch() {
             let reason = batch.reason;
             let (jobs, arrived) = batch.items.into_iter().map(|(job, meta)| ((job, meta.rows), meta.arrived)).unzip();
-            let execution = Execution { jobs, arrived, times: StageTimes::default(), closed: Instant::now() };
+            let execution =
+                Execution { jobs, arrived, times: StageTimes::default(), closed: Instant::now(), failed_run: None };
             if let Err(broken) = self.execute(execution, reason, &signature, &mut buffers) {
                 self.recover(&broken, &signature);
             }
@@ -109,13 +112,20 @@ impl Instance {
         first: RunError,
     ) -> Result<(), RunError> {
         warn!(model = self.batcher.label(), error = %first, requests = execution.jobs.len(), "run failed; trying each request alone");
+        let failed = self.batcher.next_run();
         let mut any_ran = false;
         let mut last = first;
         for ((job, rows), arrived) in execution.jobs.into_iter().zip(execution.arrived) {
             let mut times = execution.times;
             let single = [(job, rows)];
             let result = self.run(&mut times, &single, &signature.inputs, buffers);
-            let single = Execution { jobs: single.into(), arrived: vec![arrived], times, closed: execution.closed };
+            let single = Execution {
+                jobs: single.into(),
+                arrived: vec![arrived],
+                times,
+                closed: execution.closed,
+                failed_run: Some(failed),
+            };
             match result {
                 Ok((outputs, rows, padded)) => {
                     any_ran = true;
@@ -123,10 +133,8 @@ impl Instance {
                 }
                 Err(RunFailure::Gather(error)) => single.fail(&error),
                 Err(RunFailure::Session(error)) => {
-                    single.fail(&InferError::new(
-                        ErrorKind::RunFailed,
-                        format!("{} failed to run this request, twice: {error}", self.batcher.label()),
-                    ));
+                    let told = format!("{} failed to run this request, twice: {error}", self.batcher.label());
+                    single.fail(&InferError::new(ErrorKind::RunFailed, told).of_run(failed));
                     last = error;
                 }
             }
@@ -247,9 +255,10 @@ impl Execution {
             .collect();
         self.times.output = begun.elapsed();
         batcher.ran(rows, padded.unwrap_or(rows), reason, &self.times);
+        let (run, failed_run) = (batcher.next_run(), self.failed_run);
         for (((job, _), arrived), part) in self.jobs.into_iter().zip(self.arrived).zip(replies) {
             let times = StageTimes { queue: self.closed.saturating_duration_since(arrived), ..self.times };
-            let reply: Reply = part.map(|outputs| Answer { outputs, times, batch_rows: rows });
+            let reply: Reply = part.map(|outputs| Answer { outputs, times, batch_rows: rows, run, failed_run });
             let _ = job.reply.send(reply);
         }
     }

@@ -23,6 +23,10 @@ pub struct Answer {
     pub times: StageTimes,
     /// Rows of the batch that it ran in.
     pub batch_rows: usize,
+    /// Number of that run, unique among the version's.
+    pub run: u64,
+    /// The run before, of the whole batch, that failed; this answer is from a second try.
+    pub failed_run: Option<u64>,
 }
 
 /// One request in the queue.

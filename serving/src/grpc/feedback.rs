@@ -43,7 +43,7 @@ impl Feedback for FeedbackService {
             .collect::<Result<_, _>>()?;
         let mut response = ReportResponse::default();
         for label in labels {
-            match self.core.monitor().label(label).await? {
+            match self.core.label(label).await? {
                 Received::New => response.added += 1,
                 Received::Revised => response.revised += 1,
                 Received::Known => response.known += 1,

@@ -7,6 +7,7 @@ use takt_proto::DESCRIPTOR_SET;
 use takt_proto::admin::model_admin_server::ModelAdminServer;
 use takt_proto::feedback::feedback_server::FeedbackServer;
 use takt_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use takt_proto::rollout::rollouts_server::RolloutsServer;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic_health::server::HealthReporter;
@@ -15,6 +16,7 @@ use super::InferenceService;
 use super::admin::AdminService;
 use super::feedback::FeedbackService;
 use super::in_flight::InFlightLayer;
+use super::rollout::RolloutService;
 use crate::core::Core;
 use crate::protocol::connections::{Connection, ConnectionInfo, Connections};
 use crate::protocol::in_flight::InFlightBytes;
@@ -48,6 +50,7 @@ pub async fn serve(
         .max_encoding_message_size(settings.max_message_bytes);
     let admin = ModelAdminServer::new(AdminService::new(Arc::clone(&core)));
     let feedback = FeedbackServer::new(FeedbackService::new(Arc::clone(&core)));
+    let rollouts = RolloutsServer::new(RolloutService::new(Arc::clone(&core)));
     let (health, health_service) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
@@ -67,6 +70,7 @@ pub async fn serve(
         .add_service(inference)
         .add_service(admin)
         .add_service(feedback)
+        .add_service(rollouts)
         .add_service(health_service)
         .add_service(reflection)
         .add_service(reflection_alpha)

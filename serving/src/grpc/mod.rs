@@ -1,4 +1,4 @@
-//! `inference.GRPCInferenceService` and our admin service: protocol to core and back. Proto types stop here.
+//! `inference.GRPCInferenceService` and our own services: protocol to core and back. Proto types stop here.
 
 mod admin;
 mod deadline;
@@ -7,6 +7,7 @@ pub mod encode;
 mod feedback;
 pub mod in_flight;
 pub mod listen;
+mod rollout;
 mod service;
 mod shared_memory;
 pub mod status;

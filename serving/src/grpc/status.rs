@@ -14,7 +14,7 @@ pub const fn code(kind: ErrorKind) -> Code {
         ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
         ErrorKind::Cancelled => Code::Cancelled,
         ErrorKind::ResourceExhausted => Code::ResourceExhausted,
-        ErrorKind::RunFailed | ErrorKind::Internal => Code::Internal,
+        ErrorKind::RunFailed | ErrorKind::BadOutput | ErrorKind::Internal => Code::Internal,
         ErrorKind::Unimplemented => Code::Unimplemented,
     }
 }
@@ -52,6 +52,7 @@ mod tests {
                 ("cancelled", Code::Cancelled),
                 ("resource_exhausted", Code::ResourceExhausted),
                 ("run_failed", Code::Internal),
+                ("bad_output", Code::Internal),
                 ("unimplemented", Code::Unimplemented),
                 ("internal", Code::Internal),
             ]

@@ -22,6 +22,7 @@ use crate::protocol::respond::identity;
 use crate::protocol::shared_memory::RegionStatus;
 use crate::protocol::{model, statistics};
 use crate::registry::version::ServedVersion;
+use crate::request::VersionRef;
 
 /// Largest body that anything but inference takes.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -44,6 +45,8 @@ pub(super) async fn overview(State(server): Server) -> Json<Value> {
             "GET /v2/models/stats",
             "GET /monitor",
             "POST /feedback",
+            "GET /rollouts[/{model}]",
+            "POST /rollouts/{model}/start|pause|resume|promote|abort",
             "POST /v2/repository/index",
             "POST /v2/repository/models/{model}/load|unload",
             "GET /v2/systemsharedmemory[/region/{region}]/status",
@@ -104,7 +107,7 @@ pub(super) async fn all_statistics(State(server): Server) -> Answer<Response> {
     statistics_of(&server, "", None)
 }
 
-fn statistics_of(server: &HttpServer, model: &str, version: Option<u64>) -> Answer<Response> {
+fn statistics_of(server: &HttpServer, model: &str, version: Option<VersionRef>) -> Answer<Response> {
     let versions = server.core.versions_for_statistics(model, version)?;
     let model_stats = versions.iter().map(|version| statistics::statistics(version)).collect();
     let message = takt_proto::inference::ModelStatisticsResponse { model_stats };
@@ -228,7 +231,7 @@ fn unimplemented(what: &str, instead: &str) -> Failure {
 }
 
 /// An optional JSON body.
-async fn control_body<T: DeserializeOwned + Default>(
+pub(super) async fn control_body<T: DeserializeOwned + Default>(
     server: &HttpServer,
     headers: &HeaderMap,
     body: Body,

@@ -16,7 +16,7 @@ use crate::protocol::parameters::{
     OutputOption, Parameter, ResponseOptions, apply, apply_headers, output_option, region,
 };
 use crate::protocol::shared_memory::SharedMemory;
-use crate::request::{InferRequest, InputTensor};
+use crate::request::{InferRequest, InputTensor, VersionRef};
 
 /// Header that gives the length of the JSON object in front of binary data, in requests and answers.
 pub const HEADER_LENGTH: &str = "inference-header-content-length";
@@ -71,7 +71,7 @@ struct OutputJson {
 pub fn decode(
     core: &Core,
     model: String,
-    version: Option<u64>,
+    version: Option<VersionRef>,
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Result<Decoded, Failure> {

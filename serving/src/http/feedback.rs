@@ -29,7 +29,7 @@ pub(super) async fn feedback(
     let labels = parse(&received.bytes)?;
     let (mut added, mut revised, mut known) = (0_u32, 0_u32, 0_u32);
     for label in labels {
-        match server.core.monitor().label(label).await? {
+        match server.core.label(label).await? {
             Received::New => added += 1,
             Received::Revised => revised += 1,
             Received::Known => known += 1,

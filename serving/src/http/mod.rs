@@ -9,6 +9,7 @@ mod feedback;
 mod infer;
 pub mod listen;
 mod raw;
+mod rollout;
 pub mod router;
 pub mod status;
 pub mod tensor;

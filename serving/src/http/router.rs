@@ -15,11 +15,13 @@ use serde::Deserialize;
 use super::control;
 use super::feedback::feedback;
 use super::infer::infer;
+use super::rollout;
 use super::status::Failure;
 use crate::core::Core;
 use crate::protocol::connections::ConnectionInfo;
 use crate::protocol::in_flight::InFlightBytes;
 use crate::protocol::parameters::parse_version;
+use crate::request::VersionRef;
 
 /// What every route works with.
 pub struct HttpServer {
@@ -37,7 +39,7 @@ pub struct Target {
     /// Model name.
     pub model: String,
     /// Version; `None` lets the server choose.
-    pub version: Option<u64>,
+    pub version: Option<VersionRef>,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +93,10 @@ pub fn router(server: HttpServer) -> Router {
         .route("/v2/models/stats", get(control::all_statistics))
         .route("/monitor", get(control::monitor))
         .route("/feedback", post(feedback))
+        .route("/rollouts", get(rollout::all))
+        .route("/rollouts/{model}", get(rollout::one))
+        .route("/rollouts/{model}/start", post(rollout::start))
+        .route("/rollouts/{model}/{action}", post(rollout::control))
         .nest("/v2/models/{model}", model.clone())
         .nest("/v2/models/{model}/versions/{version}", model)
         .nest("/v2/repository", repository)

@@ -1,6 +1,8 @@
 //! One request's way through the server: resolve the version, check against its signature, queue, wait, judge.
 
 pub mod classify;
+pub(crate) mod routed;
+mod shadow;
 pub mod validate;
 
 use std::sync::Arc;
@@ -8,18 +10,20 @@ use std::time::{Instant, SystemTime};
 
 use takt_artifact::decision::Judgement;
 use takt_artifact::judge::{Confidence, RowError};
-use takt_monitoring::events::PredictionId;
+use takt_monitoring::events::{Arm, PredictionId};
 use tokio::sync::oneshot;
 
+use self::routed::Assigned;
 use crate::batch::batcher::{self, Refusal};
 use crate::batch::config::TimeoutAction;
 use crate::batch::images::ImageSlot;
 use crate::batch::job::{Job, Payload, Ticket};
 use crate::error::{ErrorKind, InferError};
-use crate::monitor::ObservedRow;
-use crate::registry::table::ServedTable;
+use crate::monitor::{ObservedRow, Placed};
+use crate::registry::table::{Chosen, ServedTable};
 use crate::registry::version::ServedVersion;
 use crate::request::{InferRequest, NamedTensor, StageTimes};
+use crate::route::verify;
 
 /// How often a request looks for another version when the one it chose began to drain meanwhile.
 const RESOLVE_ATTEMPTS: usize = 8;
@@ -39,6 +43,12 @@ pub struct InferResponse {
     pub times: StageTimes,
     /// Rows of the batch it ran in.
     pub batch_rows: usize,
+    /// The run of the whole batch that failed before this answer's own run, where one did.
+    pub failed_run: Option<u64>,
+    /// In a rollout, whose answer it is.
+    pub arm: Arm,
+    /// The candidate was to answer and could not.
+    pub instead_of_canary: bool,
 }
 
 /// Runs one request on the version that is right for it.
@@ -48,28 +58,43 @@ pub struct InferResponse {
 pub async fn infer(table: &ServedTable, request: &InferRequest) -> Result<InferResponse, InferError> {
     let arrived = Instant::now();
     for _ in 0..RESOLVE_ATTEMPTS {
-        let version = table.resolve(&request.model, request.version)?;
-        match run_on(&version, request, arrived).await {
-            Ok(Some(response)) => return Ok(response),
+        let response = match table.choose(request)? {
+            Chosen::Version(version) => attempt(&version, request, arrived, None).await?,
+            Chosen::Assigned(assigned) => routed::run(&assigned, request, arrived).await?,
+        };
+        match response {
+            Some(response) => return Ok(response),
             // The version began to drain between the look and the queue: its successor is in the table by now.
-            Ok(None) => tokio::task::yield_now().await,
-            Err(error) => {
-                version.stats.failed(error.kind(), arrived.elapsed());
-                if let Some(tap) = &version.tap {
-                    tap.failed(&request.origin, &error);
-                }
-                return Err(error);
-            }
+            None => tokio::task::yield_now().await,
         }
     }
     Err(InferError::new(ErrorKind::Unavailable, format!("model '{}' is being unloaded; try again", request.model)))
 }
 
-/// `None` when the version drains and took nothing.
+/// One attempt on one version, counted there. `None` when the version drains and took nothing.
+async fn attempt(
+    version: &Arc<ServedVersion>,
+    request: &InferRequest,
+    arrived: Instant,
+    assigned: Option<&Assigned>,
+) -> Result<Option<InferResponse>, InferError> {
+    let placed = assigned.map_or_else(Placed::default, Assigned::placed);
+    let outcome = run_on(version, request, arrived, assigned.is_some(), placed).await;
+    if let Err(error) = &outcome {
+        version.stats.failed(error.kind(), arrived.elapsed());
+        if let Some(tap) = &version.tap {
+            tap.failed(&request.origin, placed, error);
+        }
+    }
+    outcome
+}
+
 async fn run_on(
     version: &Arc<ServedVersion>,
     request: &InferRequest,
     arrived: Instant,
+    verified: bool,
+    placed: Placed,
 ) -> Result<Option<InferResponse>, InferError> {
     let wanted = validate::wanted_outputs(version, &request.outputs)?;
     let checked = validate::check(version, request, arrived)?;
@@ -86,10 +111,15 @@ async fn run_on(
             Refusal::Error(error) => Err(error),
         };
     }
-    if let Some(tap) = &version.tap {
+    if let Some(tap) = version.tap.as_ref().filter(|_| placed.arm != Arm::Shadow) {
         tap.arrived(&request.origin, rows);
     }
     let answer = batcher::wait(&version.batcher, ticket, received, expires, deadline).await?;
+    if verified {
+        verify(&version.signature, &answer.outputs).map_err(|bad| {
+            InferError::new(ErrorKind::BadOutput, format!("{} gave no answer: {bad}", version.id)).of_run(answer.run)
+        })?;
+    }
     let judged = judge(version, &answer.outputs);
     match &judged {
         Ok(judged) => judged.iter().for_each(|row| version.stats.judged(row.judgement.verdict)),
@@ -98,7 +128,7 @@ async fn run_on(
     let prediction = PredictionId::at(SystemTime::now().into());
     if let Some(tap) = &version.tap {
         let judged = judged.as_deref().unwrap_or_default();
-        tap.answered(&request.origin, prediction, &answer.times, observed(rows, judged, &images));
+        tap.answered(&request.origin, placed, prediction, &answer.times, observed(rows, judged, &images));
     }
     let outputs = wanted
         .into_iter()
@@ -120,6 +150,9 @@ async fn run_on(
         prediction,
         times: answer.times,
         batch_rows: answer.batch_rows,
+        failed_run: answer.failed_run,
+        arm: placed.arm,
+        instead_of_canary: false,
     }))
 }
 

@@ -9,13 +9,14 @@ use crate::error::ErrorKind;
 use crate::telemetry::stats::VersionStats;
 
 /// Failures that are the server's and not the request's.
-const OURS: [ErrorKind; 7] = [
+const OURS: [ErrorKind; 8] = [
     ErrorKind::Unavailable,
     ErrorKind::QueueFull,
     ErrorKind::QueueTimeout,
     ErrorKind::DeadlineExceeded,
     ErrorKind::ResourceExhausted,
     ErrorKind::RunFailed,
+    ErrorKind::BadOutput,
     ErrorKind::Internal,
 ];
 

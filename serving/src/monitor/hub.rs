@@ -181,6 +181,13 @@ impl MonitorHub {
         stored.map_err(unavailable)
     }
 
+    /// Names of the stations that sent anything.
+    #[must_use]
+    pub fn station_names(&self) -> Vec<String> {
+        let named = |name: &String| name != UNNAMED && name != OTHER;
+        self.shared.stations.all().into_iter().map(|(name, _)| name).filter(named).collect()
+    }
+
     /// Counters of every station.
     #[must_use]
     pub fn stations(&self) -> &Stations {

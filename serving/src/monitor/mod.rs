@@ -20,4 +20,4 @@ mod watched;
 
 pub use config::{MonitorConfig, MonitorSettings, QualitySettings, RawMonitorSettings};
 pub use hub::{MonitorHub, WatchRequest};
-pub use tap::{ObservedRow, VersionTap};
+pub use tap::{ObservedRow, Placed, VersionTap};

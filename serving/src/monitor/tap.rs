@@ -37,6 +37,21 @@ pub struct ObservedRow<'a> {
     pub encoded: Option<&'a Bytes>,
 }
 
+/// A request's place in a rollout; without one it is all stable's.
+#[derive(Debug, Clone, Copy)]
+pub struct Placed {
+    /// Who answered it.
+    pub arm: Arm,
+    /// The candidate's share when it was routed.
+    pub rho: TrafficShare,
+}
+
+impl Default for Placed {
+    fn default() -> Self {
+        Self { arm: Arm::Stable, rho: TrafficShare::NONE }
+    }
+}
+
 /// What is handed to the hub.
 #[derive(Debug)]
 pub(super) struct Event {
@@ -85,13 +100,17 @@ impl VersionTap {
     pub fn answered<'a>(
         &self,
         origin: &Origin,
+        placed: Placed,
         prediction: PredictionId,
         times: &StageTimes,
         rows: impl ExactSizeIterator<Item = ObservedRow<'a>>,
     ) {
-        self.stations.with(origin.station.as_deref(), |counters| {
-            counters.outputs.fetch_add(rows.len() as u64, Relaxed);
-        });
+        // A copy is no throughput.
+        if placed.arm != Arm::Shadow {
+            self.stations.with(origin.station.as_deref(), |counters| {
+                counters.outputs.fetch_add(rows.len() as u64, Relaxed);
+            });
+        }
         let counters = self.counters.load();
         for (row, ObservedRow { judgement, confidence, image, encoded }) in rows.enumerate() {
             let values = features(image.as_ref(), confidence.as_ref());
@@ -114,7 +133,7 @@ impl VersionTap {
                 } else {
                     Features::default()
                 },
-                ..self.outcome(origin, prediction.row(row), times, Status::Ok)
+                ..self.outcome(origin, placed, prediction.row(row), times, Status::Ok)
             };
             let keep = encoded.and_then(|image| Some((image.clone(), self.worth_keeping(&outcome)?)));
             self.hand_over(outcome, keep);
@@ -122,7 +141,7 @@ impl VersionTap {
     }
 
     /// A request failed.
-    pub fn failed(&self, origin: &Origin, error: &InferError) {
+    pub fn failed(&self, origin: &Origin, placed: Placed, error: &InferError) {
         if error.kind() == ErrorKind::BadImage {
             self.stations.with(origin.station.as_deref(), |counters| {
                 counters.undecodable.fetch_add(1, Relaxed);
@@ -130,7 +149,7 @@ impl VersionTap {
         }
         let prediction = PredictionId::at(SystemTime::now().into());
         let status = Status::Error(Cow::Borrowed(error.kind().label()));
-        self.hand_over(self.outcome(origin, prediction, &StageTimes::default(), status), None);
+        self.hand_over(self.outcome(origin, placed, prediction, &StageTimes::default(), status), None);
     }
 
     /// Why the image of an outcome is to be kept, if it is. The disk gets a few a second at most, however many there are.
@@ -140,7 +159,14 @@ impl VersionTap {
         self.keeps.take(Instant::now()).then_some(reason)
     }
 
-    fn outcome(&self, origin: &Origin, prediction_id: PredictionId, times: &StageTimes, status: Status) -> Outcome {
+    fn outcome(
+        &self,
+        origin: &Origin,
+        placed: Placed,
+        prediction_id: PredictionId,
+        times: &StageTimes,
+        status: Status,
+    ) -> Outcome {
         let name = |text: &Option<String>| text.as_deref().and_then(|text| Name::new(text).ok());
         let StageTimes { queue, decode, input, infer, output } = *times;
         Outcome {
@@ -151,8 +177,8 @@ impl VersionTap {
             product: name(&origin.product),
             model: self.model.clone(),
             version_digest: self.digest,
-            arm: Arm::Stable,
-            rho: TrafficShare::default(),
+            arm: placed.arm,
+            rho: placed.rho,
             routed_at: UnixMillis::from(SystemTime::now()),
             latency: Latency { queue, decode, input, infer, output },
             status,

@@ -8,5 +8,6 @@ pub mod labels;
 pub mod model;
 pub mod parameters;
 pub mod respond;
+pub mod rollouts;
 pub mod shared_memory;
 pub mod statistics;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::InferError;
-use crate::request::{InferRequest, Origin};
+use crate::request::{InferRequest, Origin, VersionRef};
 
 /// A parameter's value, from whichever protocol.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,14 +64,16 @@ impl OutputOption {
 /// A version as text: empty lets the server choose.
 ///
 /// # Errors
-/// Not a positive integer.
-pub fn parse_version(text: &str) -> Result<Option<u64>, InferError> {
+/// Neither a positive integer nor a label.
+pub fn parse_version(text: &str) -> Result<Option<VersionRef>, InferError> {
     match text {
         "" | "-1" => Ok(None),
-        text => text.parse().ok().filter(|&number| number > 0).map(Some).ok_or_else(|| {
+        "stable" => Ok(Some(VersionRef::Stable)),
+        "canary" => Ok(Some(VersionRef::Canary)),
+        text => text.parse().ok().filter(|&number| number > 0).map(|number| Some(VersionRef::Number(number))).ok_or_else(|| {
             InferError::invalid(format!(
-                "failed to get model version from specified version string '{text}': versions are integers from 1; leave it \
-                 empty for the newest"
+                "failed to get model version from specified version string '{text}': versions are integers from 1, 'stable' or \
+                 'canary'; leave it empty to let the server choose"
             ))
         }),
     }
@@ -227,8 +229,9 @@ mod tests {
 
     #[test]
     fn versions_are_positive_integers_or_left_open() {
-        assert_eq!(parse_version("3").unwrap(), Some(3));
+        assert_eq!(parse_version("3").unwrap(), Some(VersionRef::Number(3)));
         assert_eq!(parse_version("").unwrap(), None);
+        assert_eq!(parse_version("canary").unwrap(), Some(VersionRef::Canary));
         assert!(parse_version("two").unwrap_err().message().contains("'two'"));
         assert!(parse_version("0").is_err());
     }

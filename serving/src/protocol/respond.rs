@@ -1,5 +1,7 @@
 //! From a finished inference to the outputs that a client asked for: the tensor, its top classes, or shared memory.
 
+use takt_monitoring::events::Arm;
+
 use crate::error::{ErrorKind, InferError};
 use crate::infer::InferResponse;
 use crate::infer::classify::top_k;
@@ -7,6 +9,7 @@ use crate::protocol::parameters::{OutputOption, RegionSlice};
 use crate::protocol::shared_memory::SharedMemory;
 use crate::registry::version::ServedVersion;
 use crate::request::NamedTensor;
+use crate::route::Route;
 
 /// Where an output's elements went.
 pub enum Delivered {
@@ -41,8 +44,13 @@ pub fn deliver(
 
 /// Which prediction an answer is and who gave it: metadata keys or header names with their values.
 pub fn provenance(response: &InferResponse) -> impl Iterator<Item = (&'static str, String)> {
-    let own = [("x-takt-prediction-id", response.prediction.to_string()), ("x-takt-route", "stable".to_owned())];
-    own.into_iter().chain(identity(&response.version))
+    let own = [
+        ("x-takt-prediction-id", response.prediction.to_string()),
+        ("x-takt-route", Route::label(response.arm).to_owned()),
+        ("x-takt-version", response.version.id.version.to_string()),
+    ];
+    let failed = response.instead_of_canary.then(|| ("x-takt-instead-of", Route::label(Arm::Canary).to_owned()));
+    own.into_iter().chain(failed).chain(identity(&response.version))
 }
 
 /// Which version this is and what runs it, in the same form.

@@ -1,5 +1,5 @@
-//! Which versions of a model should serve. Pure: the one place where quarantine, operator commands and version policy
-//! meet, in this order of precedence.
+//! Which versions of a model should serve. Pure: the one place where quarantine, rollouts, operator commands and version
+//! policy meet, in this order of precedence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,13 +38,26 @@ pub enum Standing {
     Failed,
 }
 
+/// The versions of a rollout that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rolling {
+    /// The version to go back to.
+    pub stable: u64,
+    /// Whether it stays loaded. Where both find no room it gives way to the candidate.
+    pub keeps_stable: bool,
+    /// The version that is tried, while it may be loaded.
+    pub candidate: Option<u64>,
+}
+
 /// Everything the decision rests on.
 #[derive(Debug, Clone)]
 pub struct Situation<'a> {
     /// Versions on disk.
     pub available: &'a BTreeMap<u64, Standing>,
-    /// Versions that serve now.
-    pub serving: &'a BTreeSet<u64>,
+    /// The newest version that serves; where none does, the last that is known to have served well.
+    pub newest: Option<u64>,
+    /// The rollout that is under way.
+    pub rolling: Option<Rolling>,
     /// The model's version policy.
     pub policy: &'a VersionPolicy,
     /// What becomes of versions that appear while others serve.
@@ -58,30 +71,34 @@ pub struct Situation<'a> {
 /// The versions that should serve.
 #[must_use]
 pub fn desired(situation: &Situation<'_>) -> BTreeSet<u64> {
+    let eligible = |number: u64| situation.available.get(&number) == Some(&Standing::Eligible);
+    if let Some(Rolling { stable, keeps_stable, candidate }) = situation.rolling {
+        // Stable stays even where its files are gone: it is what the rollout goes back to.
+        let stable = keeps_stable.then_some(stable);
+        return candidate.filter(|&number| eligible(number)).into_iter().chain(stable).collect();
+    }
     let wanted = match (situation.command, situation.default) {
         (Command::Unload, _) | (Command::None, Unasked::Nothing) => return BTreeSet::new(),
         (Command::Load, _) | (Command::None, Unasked::Everything) => &situation.available,
     };
-    let eligible = wanted.iter().filter(|(_, standing)| **standing == Standing::Eligible).map(|(number, _)| *number);
-    let newest_serving = situation.serving.last().copied();
     let waits = |number: u64| {
-        situation.on_new_version == OnNewVersion::Ignore
+        situation.on_new_version != OnNewVersion::Serve
             && situation.command != Command::Load
-            && newest_serving.is_some_and(|newest| number > newest)
+            && situation.newest.is_some_and(|newest| number > newest)
     };
-    situation.policy.select(eligible.filter(|&number| !waits(number)))
+    situation.policy.select(wanted.keys().copied().filter(|&number| eligible(number) && !waits(number)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn decide(standings: &[(u64, Standing)], serving: &[u64], change: impl FnOnce(&mut Situation<'_>)) -> Vec<u64> {
+    fn decide(standings: &[(u64, Standing)], newest: &[u64], change: impl FnOnce(&mut Situation<'_>)) -> Vec<u64> {
         let available = standings.iter().cloned().collect();
-        let serving = serving.iter().copied().collect();
         let mut situation = Situation {
             available: &available,
-            serving: &serving,
+            newest: newest.last().copied(),
+            rolling: None,
             policy: &VersionPolicy::default(),
             on_new_version: OnNewVersion::Serve,
             command: Command::None,
@@ -122,6 +139,23 @@ mod tests {
         let standings = [(1, Standing::Eligible), (2, Standing::Eligible)];
         let ignore = |situation: &mut Situation<'_>| situation.on_new_version = OnNewVersion::Ignore;
         assert_eq!(decide(&standings, &[1], ignore), [1]);
-        assert_eq!(decide(&standings, &[], ignore), [2], "at the start nothing serves, so nothing is new");
+        assert_eq!(decide(&standings, &[], ignore), [2], "where nothing served before, nothing is new");
+        let rollout = |situation: &mut Situation<'_>| situation.on_new_version = OnNewVersion::Rollout;
+        assert_eq!(decide(&standings, &[1], rollout), [1]);
+    }
+
+    #[test]
+    fn a_rollout_goes_before_everything_but_quarantine() {
+        let standings = [(1, Standing::Eligible), (2, Standing::Eligible), (3, Standing::Eligible)];
+        let rolling = |candidate| {
+            move |situation: &mut Situation<'_>| {
+                situation.rolling = Some(Rolling { stable: 1, keeps_stable: true, candidate });
+                situation.command = Command::Unload;
+            }
+        };
+        assert_eq!(decide(&standings, &[1], rolling(Some(2))), [1, 2]);
+        assert_eq!(decide(&standings, &[1], rolling(None)), [1]);
+        let bad = [(2, Standing::Quarantined), (3, Standing::Eligible)];
+        assert_eq!(decide(&bad, &[1], rolling(Some(2))), [1], "stable stays although its files are gone");
     }
 }

@@ -1,5 +1,6 @@
 //! The registry as the rest of the server sees it: proposals go in, what serves comes out. The owner decides.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 use tracing::error;
 
 use super::counts::LoadCounts;
-use super::desired::{Command, Unasked};
+use super::desired::{Command, Rolling, Unasked};
 use super::index::IndexEntry;
 use super::load::{LoadFailure, Loader};
 use super::owner::Owner;
@@ -19,6 +20,7 @@ use super::table::ServedTable;
 use super::version::ServedVersion;
 use crate::error::{ErrorKind, InferError};
 use crate::repository::{FoundVersion, ModelConfig};
+use crate::route::RouteCell;
 
 /// Gets the outcome of what somebody asked for.
 pub(super) type Done = oneshot::Sender<Result<(), InferError>>;
@@ -31,6 +33,10 @@ pub(super) enum Message {
     Command { model: String, command: Command, done: Done },
     /// An operator wants a refused version tried again.
     Retry { model: String, version: u64, done: Done },
+    /// A version is to be tried as if it had never failed.
+    Forgive { model: String, version: u64 },
+    /// A rollout of a model goes on with these versions, or has ended.
+    Roll { model: String, rolling: Option<Rolling> },
     /// The loader has finished.
     Loaded(Box<LoadOutcome>),
     /// Drain everything and end.
@@ -68,6 +74,8 @@ pub struct RegistrySettings {
     pub unasked: Unasked,
     /// Models wanted from the start under [`Unasked::Nothing`].
     pub wanted: Vec<String>,
+    /// Rollouts that were under way when the server ended.
+    pub rolling: BTreeMap<String, Rolling>,
 }
 
 impl Registry {
@@ -150,6 +158,22 @@ impl Registry {
     /// There is no such version, it was not refused, or it fails again.
     pub async fn retry(&self, model: &str, version: u64) -> Result<(), InferError> {
         self.ask(|done| Message::Retry { model: model.to_owned(), version, done }).await
+    }
+
+    /// Where the requests of a model look for the route of its rollout.
+    #[must_use]
+    pub fn route(&self, model: &str) -> Arc<RouteCell> {
+        self.published.route(model)
+    }
+
+    /// Says which versions the rollout of a model needs, or that there is none any more.
+    pub fn roll(&self, model: &str, rolling: Option<Rolling>) {
+        let _ = self.messages.send(Message::Roll { model: model.to_owned(), rolling });
+    }
+
+    /// Forgets that a version failed to load, so that it is tried again when it is wanted.
+    pub fn forgive(&self, model: &str, version: u64) {
+        let _ = self.messages.send(Message::Forgive { model: model.to_owned(), version });
     }
 
     async fn ask(&self, message: impl FnOnce(Done) -> Message) -> Result<(), InferError> {

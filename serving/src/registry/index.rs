@@ -37,4 +37,6 @@ pub struct IndexEntry {
     pub state: VersionState,
     /// Why it is in that state; empty where there is nothing to say.
     pub reason: String,
+    /// Whether it was tried and refused.
+    pub failed: bool,
 }

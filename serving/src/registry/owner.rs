@@ -13,14 +13,14 @@ use takt_artifact::VersionDir;
 use tracing::{error, info, warn};
 
 use super::counts::LoadCounts;
-use super::desired::{Command, Situation, Standing, desired};
+use super::desired::{Command, Rolling, Situation, Standing, desired};
 use super::handle::{Done, LoadJob, LoadOutcome, Message, RegistrySettings};
 use super::load::{LoadFailure, Stage};
 use super::publish::{NO_VERSION, Published};
 use super::version::ServedVersion;
 use crate::error::{ErrorKind, InferError};
 use crate::repository::{Fingerprint, FoundModel, FoundVersion, ModelConfig, scan};
-use crate::state::{Journal, UnixMillis};
+use crate::state::{Journal, UnixMillis, VersionId};
 
 /// How often the owner looks at what has become good, or ended, by itself.
 const TICK: Duration = Duration::from_millis(500);
@@ -62,6 +62,7 @@ pub(super) struct Owner {
     journal: Journal,
     models: BTreeMap<String, ModelState>,
     commands: BTreeMap<String, Command>,
+    rolling: BTreeMap<String, Rolling>,
     waiters: BTreeMap<String, Vec<Waiter>>,
     /// The version that the loader works on.
     loading: Option<(String, u64)>,
@@ -82,11 +83,13 @@ impl Owner {
         counts: Arc<LoadCounts>,
     ) -> Self {
         let commands = settings.wanted.iter().map(|model| (model.clone(), Command::Load)).collect();
+        let rolling = settings.rolling.clone();
         Self {
             settings,
             journal,
             models: BTreeMap::new(),
             commands,
+            rolling,
             waiters: BTreeMap::new(),
             loading: None,
             jobs,
@@ -119,6 +122,12 @@ impl Owner {
                 Ok(Message::Scan) => self.scan(),
                 Ok(Message::Command { model, command, done }) => self.command(model, command, done),
                 Ok(Message::Retry { model, version, done }) => self.retry(model, version, done),
+                Ok(Message::Forgive { model, version }) => {
+                    if let Some(state) = self.models.get_mut(&model) {
+                        state.failed.remove(&version);
+                    }
+                }
+                Ok(Message::Roll { model, rolling }) => self.roll(model, rolling),
                 Ok(Message::Loaded(outcome)) => self.loaded(*outcome),
                 Err(RecvTimeoutError::Timeout) => {
                     self.record_good(PROBATION);
@@ -184,6 +193,11 @@ impl Owner {
             let _ = done.send(Err(self.no_such_model(&model)));
             return;
         };
+        if command == Command::Unload && self.rolling.contains_key(&model) {
+            let message = format!("a rollout of '{model}' is under way; end it first: takt rollout abort {model}");
+            let _ = done.send(Err(InferError::new(ErrorKind::Unavailable, message)));
+            return;
+        }
         if command == Command::Load {
             // Asked for by a person: try again what failed before.
             state.failed.retain(|_, failed| failed.stage == Stage::Quarantine);
@@ -191,6 +205,13 @@ impl Owner {
         info!(model, ?command, "operator command");
         self.commands.insert(model.clone(), command);
         self.waiters.entry(model).or_default().push(Waiter { version: None, done });
+    }
+
+    fn roll(&mut self, model: String, rolling: Option<Rolling>) {
+        match rolling {
+            Some(rolling) => self.rolling.insert(model, rolling),
+            None => self.rolling.remove(&model),
+        };
     }
 
     fn retry(&mut self, model: String, version: u64, done: Done) {
@@ -276,6 +297,14 @@ impl Owner {
         let names: Vec<String> = self.models.keys().cloned().collect();
         for name in names {
             let wanted = self.wanted(&name);
+            if self.rolling.get(&name).is_some_and(|rolling| !rolling.keeps_stable) {
+                // There is no room for both: what is not wanted goes before its successor comes.
+                self.drop_unwanted(&name, &wanted);
+                if self.drains.iter().any(|(model, _, _)| *model == name) {
+                    all_settled = false;
+                    continue;
+                }
+            }
             let Some(state) = self.models.get_mut(&name) else { continue };
             let next = next_load(state, &wanted, &self.journal);
             match next {
@@ -291,17 +320,7 @@ impl Owner {
                     }
                 }
                 None => {
-                    let unwanted: Vec<u64> =
-                        state.loaded.keys().copied().filter(|number| !wanted.contains(number)).collect();
-                    let dropped: Vec<Loaded> =
-                        unwanted.iter().filter_map(|number| state.loaded.remove(number)).collect();
-                    // Whoever asked for the change must see it when told that it is done.
-                    if !dropped.is_empty() || self.waiters.contains_key(&name) {
-                        self.publish();
-                    }
-                    for loaded in dropped {
-                        drain(&mut self.drains, &name, loaded.version);
-                    }
+                    self.drop_unwanted(&name, &wanted);
                     self.answer_waiters(&name, &wanted);
                 }
             }
@@ -311,17 +330,35 @@ impl Owner {
         }
     }
 
+    fn drop_unwanted(&mut self, name: &str, wanted: &BTreeSet<u64>) {
+        let Some(state) = self.models.get_mut(name) else { return };
+        let unwanted: Vec<u64> = state.loaded.keys().copied().filter(|number| !wanted.contains(number)).collect();
+        let dropped: Vec<Loaded> = unwanted.iter().filter_map(|number| state.loaded.remove(number)).collect();
+        // Whoever asked for the change must see it when told that it is done.
+        if !dropped.is_empty() || self.waiters.contains_key(name) {
+            self.publish();
+        }
+        for loaded in dropped {
+            drain(&mut self.drains, name, loaded.version);
+        }
+    }
+
     fn wanted(&self, name: &str) -> BTreeSet<u64> {
         let Some(state) = self.models.get(name) else { return BTreeSet::new() };
-        let serving: BTreeSet<u64> = state.loaded.keys().copied().collect();
         // With a configuration that can't be used nothing changes.
-        let Some(config) = &state.config else { return serving };
+        let Some(config) = &state.config else { return state.loaded.keys().copied().collect() };
+        let good = || self.journal.last_good(name).map(|good| good.current.version);
+        let newest = state.loaded.keys().next_back().copied().or_else(good);
+        let is_quarantined = |number: &u64| {
+            state.loaded.get(number).is_some_and(|loaded| self.journal.is_quarantined(&loaded.version.id.digest))
+        };
         let available = state
             .found
             .versions
             .iter()
             .map(|version| {
                 let standing = match state.failed.get(&version.number).map(|failed| failed.stage) {
+                    _ if is_quarantined(&version.number) => Standing::Quarantined,
                     None => Standing::Eligible,
                     Some(Stage::Quarantine) => Standing::Quarantined,
                     Some(_) if state.loaded.contains_key(&version.number) => Standing::Eligible,
@@ -332,7 +369,8 @@ impl Owner {
             .collect();
         desired(&Situation {
             available: &available,
-            serving: &serving,
+            newest,
+            rolling: self.rolling.get(name).copied(),
             policy: &config.version_policy,
             on_new_version: config.on_new_version,
             command: self.commands.get(name).copied().unwrap_or_default(),
@@ -367,8 +405,15 @@ impl Owner {
 
     /// Records versions that have served well for long enough: what comes up first after a power cut.
     fn record_good(&mut self, probation: Duration) {
+        let rolling = &self.rolling;
+        // A candidate is good once its rollout has ended well.
+        let tried = |id: &VersionId| rolling.get(&id.model).is_some_and(|rolling| rolling.stable != id.version);
         for loaded in self.models.values_mut().flat_map(|state| state.loaded.values_mut()) {
-            if loaded.good || loaded.since.elapsed() < probation || loaded.version.stats.success.count() == 0 {
+            if loaded.good
+                || tried(&loaded.version.id)
+                || loaded.since.elapsed() < probation
+                || loaded.version.stats.success.count() == 0
+            {
                 continue;
             }
             match self.journal.set_last_good(&loaded.version.id, UnixMillis::from(std::time::SystemTime::now())) {

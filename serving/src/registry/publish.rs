@@ -1,21 +1,24 @@
 //! What the owner shows of its models: the table that requests read and the index that people read.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::index::{IndexEntry, VersionState};
 use super::owner::{ModelState, Owner};
 use super::table::{ServedModel, ServedTable, Snapshot};
+use crate::route::RouteCell;
 
 /// The current picture; clones share it.
 #[derive(Clone)]
 pub(super) struct Published {
     table: Arc<ServedTable>,
     index: Arc<Mutex<Vec<IndexEntry>>>,
+    routes: Arc<Mutex<BTreeMap<String, Arc<RouteCell>>>>,
 }
 
 impl Default for Published {
     fn default() -> Self {
-        Self { table: Arc::new(ServedTable::new()), index: Arc::default() }
+        Self { table: Arc::new(ServedTable::new()), index: Arc::default(), routes: Arc::default() }
     }
 }
 
@@ -26,6 +29,12 @@ impl Published {
 
     pub(super) fn index(&self) -> Vec<IndexEntry> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where the requests of a model look for the route of its rollout; the same for as long as the server lives.
+    pub(super) fn route(&self, model: &str) -> Arc<RouteCell> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(routes.entry(model.to_owned()).or_default())
     }
 
     pub(super) fn replace(&self, snapshot: Snapshot, index: Vec<IndexEntry>) {
@@ -48,12 +57,13 @@ impl Owner {
 
     /// One model as requests see it; its lines of the index are appended.
     fn picture(&self, name: &str, state: &ModelState, index: &mut Vec<IndexEntry>) -> ServedModel {
-        let mut served = ServedModel::default();
+        let mut served = ServedModel { route: self.published().route(name), ..ServedModel::default() };
         for (number, loaded) in &state.loaded {
             served.versions.insert(*number, Arc::clone(&loaded.version));
         }
-        let mut entry = |version: Option<u64>, state: VersionState, reason: String| {
-            index.push(IndexEntry { model: name.to_owned(), version, state, reason });
+        let mut entry = |version: Option<u64>, standing: VersionState, reason: String| {
+            let failed = version.is_some_and(|version| state.failed.contains_key(&version));
+            index.push(IndexEntry { model: name.to_owned(), version, state: standing, reason, failed });
         };
         for version in &state.found.versions {
             let (standing, reason) = self.standing(name, version.number, state);

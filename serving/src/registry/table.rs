@@ -6,8 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 
+use takt_monitoring::events::Arm;
+
 use super::version::ServedVersion;
 use crate::error::{ErrorKind, InferError};
+use crate::infer::routed::Assigned;
+use crate::request::{InferRequest, VersionRef};
+use crate::route::{Route, RouteCell};
 
 /// The served versions of one model.
 #[derive(Clone, Default)]
@@ -18,6 +23,16 @@ pub struct ServedModel {
     pub unready: BTreeMap<u64, String>,
     /// Why the model has no version at all, when that is so.
     pub reason: Option<String>,
+    /// The route of its rollout, while there is one; the same cell in every picture.
+    pub route: Arc<RouteCell>,
+}
+
+/// Who is to answer a request.
+pub enum Chosen {
+    /// This version; no rollout is concerned.
+    Version(Arc<ServedVersion>),
+    /// What a rollout says.
+    Assigned(Assigned),
 }
 
 /// An immutable picture of everything that serves.
@@ -53,8 +68,43 @@ impl ServedTable {
     ///
     /// # Errors
     /// Not found, or known and not ready.
-    pub fn resolve(&self, model: &str, version: Option<u64>) -> Result<Arc<ServedVersion>, InferError> {
+    pub fn resolve(&self, model: &str, version: Option<VersionRef>) -> Result<Arc<ServedVersion>, InferError> {
+        self.find(&self.current.load(), model, version)
+    }
+
+    /// Who is to answer: the version that is named, what the rollout says where one is under way, else the highest version
+    /// that serves.
+    ///
+    /// # Errors
+    /// As for [`ServedTable::resolve`].
+    pub fn choose(&self, request: &InferRequest) -> Result<Chosen, InferError> {
         let snapshot = self.current.load();
+        let entry = snapshot.get(request.model.as_str());
+        if request.version.is_none()
+            && let Some(entry) = entry
+            && let Some(route) = entry.route.get()
+        {
+            let version = |number: u64| entry.versions.get(&number).cloned();
+            let (stable, candidate) = (version(route.stable), version(route.candidate));
+            let arm = match (&stable, &candidate) {
+                (Some(_), Some(_)) => Some(route.assign(&request.origin, &request.id)),
+                (Some(_), None) => Some(Arm::Stable),
+                (None, Some(_)) if !route.dead_man.has_tripped() => Some(Arm::Canary),
+                (None, _) => None,
+            };
+            if let Some(arm) = arm {
+                return Ok(Chosen::Assigned(Assigned { route, arm, stable, candidate }));
+            }
+        }
+        self.find(&snapshot, &request.model, request.version).map(Chosen::Version)
+    }
+
+    fn find(
+        &self,
+        snapshot: &Snapshot,
+        model: &str,
+        version: Option<VersionRef>,
+    ) -> Result<Arc<ServedVersion>, InferError> {
         let Some(entry) = snapshot.get(model) else {
             if !self.filled.load(Relaxed) {
                 return Err(unavailable(model, version, Some("the server starts and has not read its repository yet")));
@@ -70,16 +120,35 @@ impl ServedTable {
                 format!("Request for unknown model: '{model}' is not found ({hint})"),
             ));
         };
-        match version {
+        let route = entry.route.get();
+        let number = match (version, &route) {
+            (Some(VersionRef::Number(number)), _) => Some(number),
+            (Some(VersionRef::Canary), Some(route)) => Some(route.candidate),
+            (Some(VersionRef::Canary), None) => {
+                let message =
+                    format!("no rollout of '{model}' is under way, so it has no canary; ask for 'stable' or a number");
+                return Err(InferError::new(ErrorKind::NotFound, message));
+            }
+            (version, route) => {
+                let default = |route: &Arc<Route>| match route.promoted && version.is_none() {
+                    true => route.candidate,
+                    false => route.stable,
+                };
+                route.as_ref().map(default).filter(|number| entry.versions.contains_key(number))
+            }
+        };
+        match number {
             None => entry.versions.values().next_back().cloned().ok_or_else(|| {
                 let reason = entry.reason.as_deref().or_else(|| entry.unready.values().next_back().map(String::as_str));
                 unavailable(model, None, reason)
             }),
             Some(number) => match entry.versions.get(&number) {
                 Some(version) => Ok(Arc::clone(version)),
-                None if entry.unready.contains_key(&number) => {
-                    Err(unavailable(model, version, entry.unready.get(&number).map(String::as_str)))
-                }
+                None if entry.unready.contains_key(&number) => Err(unavailable(
+                    model,
+                    Some(VersionRef::Number(number)),
+                    entry.unready.get(&number).map(String::as_str),
+                )),
                 None => {
                     let there: Vec<String> = entry.versions.keys().map(u64::to_string).collect();
                     let message = format!(
@@ -100,7 +169,7 @@ impl Default for ServedTable {
     }
 }
 
-fn unavailable(model: &str, version: Option<u64>, reason: Option<&str>) -> InferError {
+fn unavailable(model: &str, version: Option<VersionRef>, reason: Option<&str>) -> InferError {
     let which = version.map_or_else(|| format!("'{model}'"), |number| format!("'{model}' version {number}"));
     let reason = reason.unwrap_or("no version of it serves");
     InferError::new(ErrorKind::Unavailable, format!("Request for unready model: {which} is not ready: {reason}"))

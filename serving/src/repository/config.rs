@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use takt_artifact::{DataType, Decision, Preprocess};
 use takt_backend::Provider;
+use takt_rollout::Plan;
 
 use super::fault::{ConfigFault, ConfigWarning, Position};
 use super::policy::VersionPolicy;
@@ -48,6 +49,8 @@ pub struct ModelConfig {
     pub version_policy: VersionPolicy,
     /// What becomes of a version that appears while another serves.
     pub on_new_version: OnNewVersion,
+    /// How its versions are rolled out; the built-in plan where there is none.
+    pub rollout: Option<Plan>,
     /// Whether a version runs at every batch size before it serves.
     pub warmup: Warmup,
     /// Bounds on single requests and runs.
@@ -92,6 +95,8 @@ pub enum OnNewVersion {
     /// It replaces what the version policy no longer wants.
     #[default]
     Serve,
+    /// It is tried by a rollout, as the model's plan says.
+    Rollout,
     /// It waits for a person.
     Ignore,
 }
@@ -195,6 +200,7 @@ impl ModelConfig {
             variant: None,
             version_policy: VersionPolicy::default(),
             on_new_version: OnNewVersion::default(),
+            rollout: None,
             warmup: Warmup::default(),
             limits: Limits::default(),
             monitor: MonitorConfig::default(),

@@ -33,7 +33,7 @@ pub enum Recovery {
 }
 
 /// Replaces `dir/name`: a reader, now or after a power cut, sees the old bytes or the new ones.
-pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), StateError> {
     let temporary = dir.join(format!("{name}.tmp"));
     let mut file = OpenOptions::new()
         .write(true)

@@ -34,6 +34,7 @@ use serde::Deserialize;
 pub use error::StateError;
 pub use journal::{Intent, Journal};
 pub use journal_file::Recovery;
+pub(crate) use journal_file::replace;
 pub use ledger::{GoodVersion, IntentKind, IntentRecord, LastGood, Quarantined, Strike};
 pub use running::{Running, RunningSlot, RunningTable};
 pub use settle::{settle_death, settle_leftovers};

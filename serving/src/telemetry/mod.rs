@@ -3,5 +3,6 @@
 pub mod device;
 pub mod metrics;
 mod process;
+pub mod run_times;
 pub mod stats;
 pub mod traces;

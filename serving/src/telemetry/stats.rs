@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use prometheus::{Histogram, HistogramOpts};
 use takt_artifact::decision::Verdict;
 
+use super::run_times::RunTimes;
 use crate::batch::queue::CloseReason;
 use crate::error::ErrorKind;
 use crate::request::StageTimes;
@@ -101,6 +102,8 @@ pub struct VersionStats {
     pub rebuilds: AtomicU64,
     /// Latency by stage.
     pub latency: StageHistograms,
+    /// Run times by batch size.
+    pub run_times: RunTimes,
 }
 
 impl VersionStats {
@@ -126,6 +129,7 @@ impl VersionStats {
             verdicts: Default::default(),
             rebuilds: AtomicU64::new(0),
             latency: StageHistograms::new(),
+            run_times: RunTimes::default(),
         }
     }
 
@@ -158,6 +162,7 @@ impl VersionStats {
             batch.infer.add(times.infer);
             batch.output.add(times.output);
         }
+        self.run_times.add(padded, times.infer);
     }
 
     /// Counts a verdict.

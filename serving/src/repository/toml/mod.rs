@@ -18,6 +18,9 @@ mod tables;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use takt_artifact::fault::{DocumentError, Fault};
+use takt_rollout::{Plan, RawPlan};
+
 use self::reader::{Document, Entry, Section};
 use super::batching::{self, Key, LARGEST_BATCH, MOST_THREADS};
 use super::config::{Joining, MaxBatch, ModelConfig, OnNewVersion, OutputLabels, Source, Warmup};
@@ -90,6 +93,17 @@ fn model(mut top: Section<'_>, config: &mut ModelConfig) {
     config.providers = top.take("providers").map(tables::providers).unwrap_or_default();
     tables::limits(top.section("limits"), &mut config.limits);
     monitor::monitor(top.section("monitor"), &mut config.monitor);
+    if let Some(raw) = top.take("rollout").and_then(|entry| entry.parse_as::<RawPlan>("a plan of a rollout")) {
+        match Plan::try_from(raw) {
+            Ok(plan) => config.rollout = Some(plan),
+            Err(DocumentError::Faults { faults, .. }) => {
+                for Fault { path, found, expected, fix } in faults {
+                    top.fault(&format!("rollout.{path}"), &found, &expected, &fix);
+                }
+            }
+            Err(other) => top.fault("rollout", &other.to_string(), "a plan of a rollout", ""),
+        }
+    }
     config.joining = Joining::Dynamic;
 
     let batching = tables::batching(top.section("batching"), &mut config.batch);
@@ -152,9 +166,10 @@ fn on_new_version(entry: &Entry<'_>) -> Option<OnNewVersion> {
     if entry.is("ignore") {
         return Some(OnNewVersion::Ignore);
     }
-    let fix =
-        if entry.is("rollout") { "gradual rollouts are not in this release of Takt yet; use \"serve\"" } else { "" };
-    entry.refuse("\"serve\" or \"ignore\"", fix);
+    if entry.is("rollout") {
+        return Some(OnNewVersion::Rollout);
+    }
+    entry.refuse("\"serve\", \"rollout\" or \"ignore\"", "");
     None
 }
 

@@ -8,6 +8,7 @@ mod device;
 mod families;
 mod monitor;
 mod quality;
+mod rollout;
 mod version;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::protocol::in_flight::InFlightBytes;
 use crate::registry::index::VersionState;
 use crate::registry::load::Stage;
 use crate::registry::version::ServedVersion;
+use crate::request::VersionRef;
 
 /// What can be scraped.
 pub struct Metrics {
@@ -54,6 +56,7 @@ impl Metrics {
         monitor::drift(&mut families, &self.core.monitor().report());
         quality::quality(&mut families, &self.core.monitor().report().quality);
         monitor::stations(&mut families, self.core.monitor());
+        rollout::rollouts(&mut families, &self.core.rollouts().reports());
         self.models(&mut families);
         self.server(&mut families);
         device::device(&mut families, &self.device);
@@ -64,7 +67,8 @@ impl Metrics {
         let mut ready = families.gauge("takt_model_ready", "Whether a version in the repository answers requests");
         for entry in self.core.index(false) {
             let version = entry.version.map(|number| number.to_string()).unwrap_or_default();
-            let answers = entry.state == VersionState::Ready && self.core.is_model_ready(&entry.model, entry.version);
+            let answers = entry.state == VersionState::Ready
+                && self.core.is_model_ready(&entry.model, entry.version.map(VersionRef::Number));
             ready.sample(&[("model", &entry.model), ("version", &version)], f64::from(u8::from(answers)));
         }
         let counts = self.core.registry().counts();

@@ -139,14 +139,19 @@ impl<'d> Entry<'d> {
 
     /// A value with a schema of its own, whose keys are those of the manifest.
     pub(in crate::repository::toml) fn parse<T: DeserializeOwned>(self) -> Option<T> {
+        let expected = format!("the {} of a manifest", self.key);
+        self.parse_as(&expected)
+    }
+
+    /// What a serde type reads, whatever that is called.
+    pub(in crate::repository::toml) fn parse_as<T: DeserializeOwned>(self, expected: &str) -> Option<T> {
         let Self { document, key, value } = self;
         let span = value.span();
         document.note_positions(&key, value.get_ref());
         T::deserialize(value.into_deserializer())
             .map_err(|error| {
                 let at = error.span().unwrap_or(span);
-                let expected = format!("the {key} of a manifest");
-                document.push(Some(at), &key, one_line(error.message()), &expected, "");
+                document.push(Some(at), &key, one_line(error.message()), expected, "");
             })
             .ok()
     }

@@ -36,6 +36,24 @@ impl TrafficShare {
         Err(BadShare { found: share })
     }
 
+    /// So many millionths of the traffic, cut off at all of it.
+    #[must_use]
+    pub const fn of_millionths(millionths: u32) -> Self {
+        if millionths > Self::ALL.0 { Self::ALL } else { Self(millionths) }
+    }
+
+    /// In millionths, exactly.
+    #[must_use]
+    pub const fn millionths(self) -> u32 {
+        self.0
+    }
+
+    /// The rest of the traffic.
+    #[must_use]
+    pub const fn rest(self) -> Self {
+        Self(Self::ALL.0 - self.0)
+    }
+
     /// As a fraction from 0 to 1.
     #[must_use]
     pub fn get(self) -> f64 {

@@ -1,0 +1,181 @@
+//! Reading what was counted: from the routes, where requests were answered, and from the versions, where runs were timed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use takt_monitoring::events::Arm;
+use takt_rollout::evidence::{Drawn, Event, Exposure, Runs, StationBlock, StationEpoch, Tally};
+use takt_rollout::observation::Copies;
+use takt_rollout::route::Arm as Client;
+
+use crate::registry::version::ServedVersion;
+use crate::route::Route;
+use crate::telemetry::run_times::SIZES;
+
+/// After so long without a new frame the views of a part are complete.
+const PART_IS_QUIET: Duration = Duration::from_secs(2);
+/// Bins of score histograms.
+const SCORE_BINS: usize = 20;
+/// Stable's runs of a batch size that a limit can be frozen from.
+const FEWEST_RUNS: u64 = 200;
+
+/// A route whose counts are read until no request holds it any more.
+#[derive(Debug)]
+pub(super) struct WatchedRoute {
+    pub(super) route: Arc<Route>,
+    read: Readings,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Readings {
+    stable: Tally,
+    canary: Tally,
+    late: u64,
+    compared: u64,
+    failed_copies: u64,
+    sampled: u64,
+    dropped: u64,
+}
+
+impl WatchedRoute {
+    pub(super) fn new(route: Arc<Route>) -> Self {
+        Self { route, read: Readings::default() }
+    }
+
+    /// Whether requests may still count under it: besides this, `holders` others keep it.
+    pub(super) fn is_in_use(&self, holders: usize) -> bool {
+        Arc::strong_count(&self.route) > 1 + holders
+    }
+
+    /// What was counted since the last time, as events; and the copies.
+    pub(super) fn read(&mut self, now: Instant) -> (Vec<Event>, Copies) {
+        let tally = |arm| {
+            let counts = self.route.counts(arm);
+            // In this order: a failure is counted before its unit, and must not be read without it.
+            let bad = counts.failed.load(Relaxed);
+            Tally { units: counts.units.load(Relaxed), bad }
+        };
+        let was = self.read;
+        let copies = self.route.shadow.as_ref().map(|shadow| shadow.counts());
+        let copied = |count: fn(&crate::route::ShadowCounts) -> &AtomicU64| {
+            copies.map_or(0, |counts| count(counts).load(Relaxed))
+        };
+        let is = Readings {
+            stable: tally(Arm::Stable),
+            canary: tally(Arm::Canary),
+            late: self.route.counts(Arm::Canary).late.load(Relaxed),
+            compared: copied(|counts| &counts.compared),
+            failed_copies: copied(|counts| &counts.failed),
+            sampled: copied(|counts| &counts.sampled),
+            dropped: copied(|counts| &counts.dropped),
+        };
+        self.read = is;
+        let mut events = Vec::new();
+        let (stable, canary) = (since(is.stable, was.stable), since(is.canary, was.canary));
+        // Failures on copies are counted on the candidate's side too, where nobody was routed to it.
+        let failed_copies = is.failed_copies - was.failed_copies;
+        let canary = Tally { bad: canary.bad.saturating_sub(failed_copies).min(canary.units), ..canary };
+        let stable = Tally { bad: stable.bad.min(stable.units), ..stable };
+        if stable.units + canary.units > 0 {
+            events.push(Event::Served(Exposure { rho: self.route.share(), stable, canary }));
+        }
+        if self.route.objective.is_some() && canary.units > 0 {
+            events.push(Event::Answered(Tally { units: canary.units, bad: (is.late - was.late).min(canary.units) }));
+        }
+        let compared = is.compared - was.compared;
+        if compared + failed_copies > 0 {
+            events.push(Event::ShadowRuns(Tally { units: compared + failed_copies, bad: failed_copies }));
+        }
+        events.extend(self.route.shadow.iter().flat_map(|shadow| units(shadow, now)));
+        (events, Copies { chosen: is.sampled - was.sampled, dropped: is.dropped - was.dropped })
+    }
+
+    /// The epoch of a plan that routes stations, sealed: what each station of the draw counted.
+    pub(super) fn seal(&self) -> Option<StationEpoch> {
+        let draw = self.route.draw.as_ref()?;
+        let blocks = self.route.stations.get().into_iter().map(|(station, tally)| StationBlock { station, tally });
+        let (canary, stable) = blocks.partition(|block| draw.arm(&block.station) == Client::Canary);
+        Some(StationEpoch { drawn: Drawn::ByRank, canary, stable })
+    }
+
+    /// The share that the candidate answered so far, where anything was.
+    pub(super) fn observed(&self) -> Option<f64> {
+        let (stable, canary) = (self.read.stable.units, self.read.canary.units);
+        (stable + canary > 0).then(|| canary as f64 / (stable + canary) as f64)
+    }
+}
+
+fn units(shadow: &crate::route::Shadow, now: Instant) -> Vec<Event> {
+    let compared = shadow.take(PART_IS_QUIET, now);
+    if compared.is_empty() {
+        return Vec::new();
+    }
+    let mut scores = (vec![0_u64; SCORE_BINS], vec![0_u64; SCORE_BINS]);
+    let bin = |score: f32| ((score.clamp(0.0, 1.0) * SCORE_BINS as f32) as usize).min(SCORE_BINS - 1);
+    for part in &compared {
+        scores.0[bin(part.scores.0)] += 1;
+        scores.1[bin(part.scores.1)] += 1;
+    }
+    let mut events: Vec<Event> = compared.into_iter().flat_map(|part| part.units).map(Event::Shadow).collect();
+    events.push(Event::Scores { stable: scores.0, canary: scores.1 });
+    events
+}
+
+fn since(is: Tally, was: Tally) -> Tally {
+    Tally { units: is.units - was.units, bad: is.bad - was.bad }
+}
+
+/// Runs of both versions by size of the batch, read from their histograms.
+#[derive(Debug, Default)]
+pub(super) struct WatchedRuns {
+    read: BTreeMap<u32, [Tally; 2]>,
+    /// Whose histograms these are: a version that was loaded again begins at zero.
+    versions: Option<[usize; 2]>,
+}
+
+impl WatchedRuns {
+    /// What ran since the last time, at every size with a limit. The first look only takes note.
+    pub(super) fn read(
+        &mut self,
+        stable: &Arc<ServedVersion>,
+        candidate: &Arc<ServedVersion>,
+        slow_micros: &BTreeMap<u32, u64>,
+    ) -> Vec<Event> {
+        let versions = [stable, candidate].map(|version| Arc::as_ptr(version) as usize);
+        let first = self.versions.replace(versions) != Some(versions);
+        let mut events = Vec::new();
+        for (&batch, &micros) in slow_micros {
+            let tau = Duration::from_micros(micros);
+            let read = |version: &ServedVersion| {
+                let (units, bad) = version.stats.run_times.slow(class(batch), tau);
+                Tally { units, bad }
+            };
+            let is = [read(stable), read(candidate)];
+            let was = self.read.insert(batch, is);
+            if let Some(was) = was.filter(|_| !first) {
+                let (stable, canary) = (since(is[0], was[0]), since(is[1], was[1]));
+                if stable.units + canary.units > 0 {
+                    events.push(Event::Runs(Runs { batch, stable, canary }));
+                }
+            }
+        }
+        events
+    }
+}
+
+/// Times above which a run is slow, in microseconds by batch size: those that stable has stayed below in all but `slow` of its
+/// runs. Sizes that it has hardly run are left out: nothing can be said of them.
+pub(super) fn freeze(stable: &ServedVersion, slow: f64) -> BTreeMap<u32, u64> {
+    let limit = |size: usize| {
+        let tau = stable.stats.run_times.quantile(size, 1.0 - slow, FEWEST_RUNS)?;
+        Some((1_u32 << size, u64::try_from(tau.as_micros()).ok()?))
+    };
+    (0..SIZES).filter_map(limit).collect()
+}
+
+/// The class of sizes that a limit's key stands for.
+fn class(batch: u32) -> usize {
+    batch.trailing_zeros() as usize
+}
