@@ -9,6 +9,8 @@ use super::{Mixture, Side, WORSE};
 /// has, so it never has everything.
 const BET: f64 = 0.9;
 
+/// More events than this are thinned by their mean, from which chance would hardly differ.
+const MOST_DRAWN: u64 = 1 << 20;
 /// More failures than this are expected of no station.
 const MOST_EXPECTED: f64 = 1e15;
 
@@ -135,6 +137,9 @@ impl Law {
 pub fn thin(count: u64, keep: f64, mut uniform: impl FnMut() -> f64) -> u64 {
     if keep >= 1.0 {
         return count;
+    }
+    if count > MOST_DRAWN {
+        return (count as f64 * keep.max(0.0)).round() as u64;
     }
     (0..count).filter(|_| uniform() < keep).count() as u64
 }

@@ -73,7 +73,7 @@ fn runs_are_compared_at_equal_batch_by_what_really_ran() {
     plan.gates.latency = Some(Latency { negligible: None, ..Latency::default() });
     let runs = |batch, stable, canary| Event::Runs(Runs { batch, stable, canary });
     // The canary runs small batches only, and there as fast as stable.
-    let same = vec![runs(1, tally(100, 1), tally(100, 1)), runs(8, tally(900, 90), Tally::default())];
+    let same = [runs(1, tally(100, 1), tally(100, 1)), runs(8, tally(900, 90), Tally::default())];
     let events: Vec<Event> = same.iter().cycle().take(120).cloned().collect();
     let found = report(&plan, &after(&plan, &events), &GateName::Latency);
     assert_eq!(found.verdict, Verdict::Accept, "{found:?}");
