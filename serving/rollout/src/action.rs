@@ -23,7 +23,7 @@ pub struct Action {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Do {
-    /// Write down, with fsync, what is about to be tried. If the process dies before it is cleared, the candidate did it.
+    /// Write down, with fsync and in place of any other, what is about to be tried. If the process dies before it is cleared, the candidate did it.
     RecordIntent(Intent),
     /// It went well.
     ClearIntent,

@@ -171,7 +171,7 @@ impl Default for Plan {
         Self {
             alpha: Alpha::ONE_IN_TWENTY,
             unit: Unit::Part,
-            shadow: Some(Shadow { share: percent(10), units: 300, budget: minutes(48 * 60), max_dropped: percent(5) }),
+            shadow: Some(Shadow { share: percent(50), units: 300, budget: minutes(72 * 60), max_dropped: percent(5) }),
             steps: vec![step(percent(5), minutes(72 * 60)), step(percent(20), minutes(72 * 60))],
             gates: Gates::default(),
             bake: Bake { duration: minutes(24 * 60), holdback: percent(2) },

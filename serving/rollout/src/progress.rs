@@ -141,3 +141,42 @@ fn order(stage: Stage) -> usize {
         Stage::Baking => usize::MAX - 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use takt_artifact::VersionDigest;
+
+    use super::*;
+    use crate::decide::{Start, start};
+    use crate::route::Salt;
+    use crate::state::RolloutId;
+
+    #[test]
+    fn people_see_steps_shares_evidence_and_time() {
+        let plan = Plan::default();
+        let rates = Rates { units_per_hour: 875.0, runs_per_hour: None, error_rate: 0.002, defect_share: 0.03 };
+        assert_eq!(Progress::new(&plan, &State::new(), Some(&rates), UnixMillis(0)), None);
+        let beginning = Start {
+            id: RolloutId("r1".to_owned()),
+            stable: VersionDigest::of_manifest(b"stable"),
+            candidate: VersionDigest::of_manifest(b"candidate"),
+            salt: Salt::new(1),
+            slow_micros: BTreeMap::new(),
+            rates: Some(rates),
+        };
+        let mut state = start(&plan, &State::new(), beginning, UnixMillis(0)).unwrap().next;
+        let whole = Progress::new(&plan, &state, Some(&rates), UnixMillis(5_000)).unwrap();
+        assert_eq!(whole.elapsed, Duration::from_secs(5));
+        assert_eq!(whole.hours_left, feasibility(&plan, &rates).hours);
+        assert_eq!(whole.steps.len(), 4);
+        assert!(whole.steps.iter().all(|step| step.status == StepStatus::Waiting));
+        state.rollout.as_mut().unwrap().phase = Phase::Running(Stage::Stepping(1));
+        let later = Progress::new(&plan, &state, Some(&rates), UnixMillis(5_000)).unwrap();
+        let statuses: Vec<StepStatus> = later.steps.iter().map(|step| step.status).collect();
+        assert_eq!(statuses, [StepStatus::Passed, StepStatus::Passed, StepStatus::Current, StepStatus::Waiting]);
+        assert!(later.hours_left < whole.hours_left);
+        assert_eq!(Progress::new(&plan, &state, None, UnixMillis(0)).unwrap().hours_left, None);
+    }
+}

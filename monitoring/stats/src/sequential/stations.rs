@@ -9,6 +9,11 @@ use super::{Mixture, Side, WORSE};
 /// has, so it never has everything.
 const BET: f64 = 0.9;
 
+/// More events than this are thinned by their mean, from which chance would hardly differ.
+const MOST_DRAWN: u64 = 1 << 20;
+/// More failures than this are expected of no station.
+const MOST_EXPECTED: f64 = 1e15;
+
 /// Evidence from which stations were drawn (Fisher's randomisation test, made sequential): given what every station counted,
 /// was the canary given to those that failed more? It assumes nothing about stations but that they do not know the draw;
 /// stations may differ, change and fail in bursts. Decisions are taken at ends of blocks only.
@@ -51,13 +56,13 @@ impl Stations {
     /// Evidence that stations with the canary fail more. Restarting, see [`Mixture`].
     #[must_use]
     pub fn worse(law: Law) -> Self {
-        Self { side: Side::Worse, law, evidence: Mixture::restarting(WORSE.len()) }
+        Self { side: Side::Worse, law: law.sound(), evidence: Mixture::restarting(WORSE.len()) }
     }
 
     /// Evidence that stations with the canary, their failures thinned by one over the margin, fail less.
     #[must_use]
     pub fn acceptable(law: Law) -> Self {
-        Self { side: Side::Acceptable, law, evidence: Mixture::new(WORSE.len()) }
+        Self { side: Side::Acceptable, law: law.sound(), evidence: Mixture::new(WORSE.len()) }
     }
 
     /// Takes in a block that was given to the canary with probability `drawn`, each block by itself. A block that could not
@@ -109,13 +114,20 @@ impl Stations {
 }
 
 impl Law {
-    fn ln_ratio(self, block: Block, r: f64) -> f64 {
-        let (k, mean) = (block.bad as f64, if block.expected.is_finite() { block.expected.max(0.0) } else { 0.0 });
+    /// A size that is none is no scatter beside chance.
+    fn sound(self) -> Self {
         match self {
-            Self::NegativeBinomial { size } if size > 0.0 && size.is_finite() => {
-                k * r.ln() - (k + size) * (mean * (r - 1.0) / (size + mean)).ln_1p()
-            }
-            _ => k * r.ln() - mean * (r - 1.0),
+            Self::NegativeBinomial { size } if !(size > 0.0 && size.is_finite()) => Self::Poisson,
+            law => law,
+        }
+    }
+
+    fn ln_ratio(self, block: Block, r: f64) -> f64 {
+        let (k, mean) =
+            (block.bad as f64, if block.expected.is_finite() { block.expected.clamp(0.0, MOST_EXPECTED) } else { 0.0 });
+        match self {
+            Self::NegativeBinomial { size } => k * r.ln() - (k + size) * (mean * (r - 1.0) / (size + mean)).ln_1p(),
+            Self::Poisson => k * r.ln() - mean * (r - 1.0),
         }
     }
 }
@@ -125,6 +137,9 @@ impl Law {
 pub fn thin(count: u64, keep: f64, mut uniform: impl FnMut() -> f64) -> u64 {
     if keep >= 1.0 {
         return count;
+    }
+    if count > MOST_DRAWN {
+        return (count as f64 * keep.max(0.0)).round() as u64;
     }
     (0..count).filter(|_| uniform() < keep).count() as u64
 }

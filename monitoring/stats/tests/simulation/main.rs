@@ -10,6 +10,7 @@ mod line;
 mod long_run;
 mod random;
 mod rates;
+mod rollout;
 mod stations;
 
 /// Three standard errors of a rate seen in so many trials.

@@ -20,8 +20,7 @@ impl Turn<'_> {
         if stage.works() && !self.seen.missing.is_empty() {
             return self.hold(HoldReason::NoData, stage, &format!("no data for {}", self.seen.missing.join(", ")));
         }
-        if stage != Stage::Baking && stage != Stage::Promoting && self.next.times.working >= self.plan.progress_deadline
-        {
+        if stage != Stage::Baking && self.next.times.working >= self.plan.progress_deadline {
             return self.inconclusive(stage, "the progress deadline has passed".to_owned());
         }
         match stage {
@@ -90,10 +89,9 @@ impl Turn<'_> {
         if let Some(problem) = self.too_many_dropped(&plan) {
             return self.inconclusive(Stage::Shadowing, problem);
         }
-        let compared = self.next.evidence.compared();
+        let compared = self.compared();
         let open = self.not_accepting(Stage::Shadowing);
-        let enough = compared >= plan.units || self.plan.gates.disagreement.is_none();
-        if enough && open.is_empty() && self.next.copies.chosen > 0 {
+        if compared >= plan.units && open.is_empty() {
             let why = self.rising_to(0, &format!("{compared} compared units agree"));
             self.enter(Stage::Stepping(0), why);
         } else if self.next.times.dwell >= plan.budget {
@@ -170,7 +168,7 @@ impl Turn<'_> {
             self.spent(Stage::Baking, &open);
         } else {
             self.next.phase = Phase::Succeeded;
-            (self.next.times.since, self.next.intent) = (self.now, None);
+            self.next.times.since = self.now;
             self.next.why = format!("version {} has proved itself and serves alone", self.next.candidate.short());
         }
     }

@@ -15,15 +15,18 @@ impl Turn<'_> {
         }
         if self.next.phase == Phase::Degraded {
             self.next.phase = Phase::Aborting;
+            return;
         }
-        if self.seen.routed == Some(TrafficShare::NONE) && self.next.desired == TrafficShare::NONE {
+        // What Aborting has to do must have been said once: after a restart nobody has.
+        let said = self.asked_before();
+        if said && self.seen.routed == Some(TrafficShare::NONE) && self.next.desired == TrafficShare::NONE {
             self.end_back();
         }
     }
 
     fn end_back(&mut self) {
         self.next.phase = Phase::RolledBack;
-        (self.next.times.since, self.next.intent) = (self.now, None);
+        self.next.times.since = self.now;
         let Some(rollback) = &mut self.next.rollback else { return };
         rollback.zero.get_or_insert(self.now);
         let exposed = rollback.exposed;

@@ -25,12 +25,14 @@ impl Turn<'_> {
             }
             Phase::Degraded => self.rescue(),
             Phase::RolledBack => {
+                self.drop_intent();
                 self.nothing_for_the_candidate();
                 if self.seen.candidate != Candidate::Absent {
                     self.push(Do::UnloadCandidate);
                 }
             }
             Phase::Succeeded => {
+                self.drop_intent();
                 if self.seen.promoted != Some(true) {
                     self.push(Do::PointAlias(Arm::Canary));
                 }
@@ -39,6 +41,8 @@ impl Turn<'_> {
                     if self.seen.stable_ready && self.seen.routed == Some(TrafficShare::ALL) {
                         self.push(Do::UnloadStable);
                     }
+                } else {
+                    self.bring_up();
                 }
             }
         }
@@ -102,6 +106,7 @@ impl Turn<'_> {
 
     /// Stable does not answer. Where both fit, the candidate goes on serving meanwhile; otherwise it must make room.
     fn rescue(&mut self) {
+        self.push(Do::Quarantine(self.next.candidate));
         self.drop_intent();
         if self.next.placed == Placed::Swapped {
             self.nothing_for_the_candidate();
@@ -148,8 +153,11 @@ impl Turn<'_> {
     }
 
     fn intend(&mut self, intent: Intent) {
-        self.next.intent = Some(intent);
-        self.push(Do::RecordIntent(intent));
+        // Who has succeeded is on trial no more.
+        if !self.next.phase.is_terminal() {
+            self.next.intent = Some(intent);
+            self.push(Do::RecordIntent(intent));
+        }
     }
 
     fn drop_intent(&mut self) {

@@ -9,7 +9,7 @@ use super::{Decision, retry, take_back};
 use crate::action::{Action, Intent};
 use crate::evidence::{Against, Event, Evidence, GateReport, Verdict};
 use crate::observation::{Candidate, Command, Observation};
-use crate::plan::Plan;
+use crate::plan::{GateName, Plan, PlanDigest};
 use crate::state::{Failed, HoldReason, Phase, Placed, Reason, Rollout, Stage, State};
 
 /// More than this between two decisions is a clock that was set, or nobody asked.
@@ -24,6 +24,7 @@ pub(super) struct Turn<'a> {
     failed: Option<Failed>,
     pub(super) next: Rollout,
     pub(super) actions: Vec<Action>,
+    digest: PlanDigest,
 }
 
 impl<'a> Turn<'a> {
@@ -34,7 +35,16 @@ impl<'a> Turn<'a> {
         seen: &'a Observation,
         now: UnixMillis,
     ) -> Self {
-        Self { plan, before, seen, now, failed: None, next: rollout.clone(), actions: Vec::new() }
+        Self {
+            plan,
+            before,
+            seen,
+            now,
+            failed: None,
+            next: rollout.clone(),
+            actions: Vec::new(),
+            digest: plan.digest(),
+        }
     }
 
     pub(super) fn take(mut self) -> Decision {
@@ -134,9 +144,8 @@ impl<'a> Turn<'a> {
 
     /// The plan is another: nothing that was gathered counts for it.
     fn begin_anew(&mut self) {
-        let digest = self.plan.digest();
-        self.next.salt = self.next.salt.next(&digest.to_string());
-        self.next.plan = digest;
+        self.next.salt = self.next.salt.next(&self.digest.to_string());
+        self.next.plan = self.digest.clone();
         self.next.attempt += 1;
         self.next.evidence = Evidence::new(self.plan);
         self.next.copies = Default::default();
@@ -160,6 +169,7 @@ impl<'a> Turn<'a> {
                     && self.seen.candidate == Candidate::Ready
                     && !matches!(stage, Stage::Promoting | Stage::Baking)
                 {
+                    self.next.times.working = Duration::ZERO;
                     self.enter(Stage::Promoting, "a person promoted it, on their word and not on evidence".to_owned());
                 } else {
                     self.next.why =
@@ -222,6 +232,9 @@ impl<'a> Turn<'a> {
     pub(super) fn abort(&mut self, reason: Reason) {
         take_back(&mut self.next, reason.clone(), self.now);
         self.failed = Some(Failed { at: self.now, reason });
+        if !self.seen.stable_ready {
+            self.go_back();
+        }
     }
 
     /// What was tried has gone well.
@@ -250,17 +263,34 @@ impl<'a> Turn<'a> {
     }
 
     pub(super) fn plan_changed(&self) -> bool {
-        self.next.plan != self.plan.digest()
+        self.next.plan != self.digest
+    }
+
+    /// Whether a decision was made since the rollout began, or was recovered.
+    pub(super) fn asked_before(&self) -> bool {
+        self.before.rollout.as_ref().is_some_and(|rollout| rollout.times.asked.is_some())
     }
 
     pub(super) fn stale(&self) -> bool {
         self.seen.age.is_some_and(|age| age > self.plan.max_age)
     }
 
-    /// Whether the candidate answered nobody in this stage.
+    /// Whether the candidate was seen to do nothing in this stage.
     pub(super) fn silent(&self) -> bool {
-        let copies = self.next.phase.stage() == Some(Stage::Shadowing);
-        self.reports().iter().filter(|report| report.gate.judges_copies() == copies).all(|report| report.in_step == 0)
+        if self.next.phase.stage() == Some(Stage::Shadowing) {
+            return self.compared() == 0;
+        }
+        // Labels come from all stages: they say nothing about this one.
+        let of_this_stage = |report: &&GateReport| !report.gate.judges_copies() && report.gate != GateName::Labels;
+        self.reports().iter().filter(of_this_stage).all(|report| report.in_step == 0)
+    }
+
+    /// Copies that were compared; those that ran, where nobody compares.
+    pub(super) fn compared(&self) -> u64 {
+        match self.plan.gates.disagreement {
+            Some(_) => self.next.evidence.compared(),
+            None => self.next.copies.chosen.saturating_sub(self.next.copies.dropped),
+        }
     }
 
     /// How the candidate can be placed, if it can.

@@ -216,7 +216,7 @@ impl Default for Disagreement {
     fn default() -> Self {
         Self {
             mode: Mode::Mandatory,
-            escape: Some(percent(2)),
+            escape: Some(percent(5)),
             overkill: Some(percent(2)),
             class_swap: Some(percent(10)),
         }
