@@ -131,16 +131,8 @@ pub(super) fn impatience(version: &ServedVersion, patience: Duration) -> InferEr
     InferError::new(ErrorKind::QueueTimeout, format!("{} did not answer within {patience:?}", version.id))
 }
 
-/// The candidate failed on a copy, which the stable version had answered.
-pub(super) fn failed_copy(assigned: &Assigned, error: &InferError) {
-    if let Some(shadow) = &assigned.route.shadow {
-        shadow.fail();
-    }
-    failed(assigned, error);
-}
-
-/// The first attempt failed and the stable version answered: the failure was the version's.
-fn failed(assigned: &Assigned, error: &InferError) {
+/// An attempt failed where the stable version answered, before or after: the failure was the version's.
+pub(super) fn failed(assigned: &Assigned, error: &InferError) {
     let Assigned { route, arm, .. } = assigned;
     match (error.kind(), arm) {
         // Said of the load, not of the version.

@@ -48,12 +48,13 @@ pub(super) fn copy(assigned: &Assigned, request: &InferRequest, response: &Infer
         match run {
             Ok(Ok(Some(response))) => {
                 let frames: Vec<_> = said.into_iter().zip(self::said(&response)).collect();
+                route.dead_man.answered();
                 shadow.compare(&request.origin, prediction, &frames, Instant::now());
             }
             Ok(Ok(None)) => shadow.drop_one(),
             // Stable has answered this one: it is the candidate that cannot.
-            Ok(Err(error)) => super::routed::failed_copy(&assigned, &error),
-            Err(_) => super::routed::failed_copy(&assigned, &super::routed::impatience(&candidate, route.patience)),
+            Ok(Err(error)) => super::routed::failed(&assigned, &error),
+            Err(_) => super::routed::failed(&assigned, &super::routed::impatience(&candidate, route.patience)),
         }
     });
 }

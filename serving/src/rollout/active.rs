@@ -26,7 +26,7 @@ use crate::registry::desired::Rolling;
 use crate::registry::index::VersionState;
 use crate::registry::table::ServedModel;
 use crate::registry::version::ServedVersion;
-use crate::route::{ArmCounts, DeadMan as Switch, Route, RouteCell, Shadow, StationCounts, Trip};
+use crate::route::{DeadMan as Switch, Route, RouteCell, Shadow, StationCounts, Trip};
 use crate::state::{Intent, IntentKind, UnixMillis, VersionId};
 
 /// A request that the candidate keeps for longer than this share of the run's time limit is answered by stable.
@@ -163,23 +163,21 @@ impl Active {
                 // A kernel that says nothing refuses nothing.
                 .or(Some(takt_rollout::observation::Admission::Beside));
         }
-        for watched in &mut self.watched {
+        for shadow in self.watched.iter().filter_map(|watched| watched.route.shadow.as_ref()) {
+            self.disputes.add(shadow.take_discordant());
+        }
+        let current = self.current.as_ref();
+        self.watched.retain_mut(|watched| {
+            // Looked at before it is read: whoever still held it then may count after.
+            let stays = current.is_some_and(|route| Arc::ptr_eq(route, &watched.route)) || watched.is_in_use();
             let (events, copies) = watched.read(now);
             observation.events.extend(events);
             observation.copies.chosen += copies.chosen;
             observation.copies.dropped += copies.dropped;
-        }
-        for shadow in self.watched.iter().filter_map(|watched| watched.route.shadow.as_ref()) {
-            self.disputes.add(shadow.take_discordant());
-        }
+            stays
+        });
         observation.events.append(&mut self.sealed);
         observation.events.append(&mut self.settled);
-        let current = self.current.clone();
-        self.watched.retain(|watched| match &current {
-            // Kept by this, by the cell, and by `current` of this function.
-            Some(route) if Arc::ptr_eq(route, &watched.route) => true,
-            _ => watched.is_in_use(0),
-        });
         if let (Some(stable), Some(candidate), Some(rollout)) = (&stable, &candidate, &self.state.rollout) {
             observation.events.extend(self.runs.read(stable, candidate, &rollout.slow_micros));
         }
@@ -370,7 +368,7 @@ impl Active {
             objective: self.plan.gates.latency.and_then(|latency| latency.slo).map(|slo| slo.within),
             patience: limit.min(LONGEST_PATIENCE),
             promoted: self.promoted,
-            arms: [ArmCounts::default(), ArmCounts::default()],
+            arms: Default::default(),
             stations: StationCounts::of(stations),
             dead_man: Switch::new(self.plan.dead_man),
             shadow: (shadowed != TrafficShare::NONE).then(|| Shadow::new(batch)),

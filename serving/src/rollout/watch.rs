@@ -44,46 +44,41 @@ impl WatchedRoute {
         Self { route, read: Readings::default() }
     }
 
-    /// Whether requests may still count under it: besides this, `holders` others keep it.
-    pub(super) fn is_in_use(&self, holders: usize) -> bool {
-        Arc::strong_count(&self.route) > 1 + holders
+    /// Whether a request may still count under it: whoever holds it besides this.
+    pub(super) fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.route) > 1
     }
 
     /// What was counted since the last time, as events; and the copies.
     pub(super) fn read(&mut self, now: Instant) -> (Vec<Event>, Copies) {
-        let tally = |arm| {
-            let counts = self.route.counts(arm);
-            // In this order: a failure is counted before its unit, and must not be read without it.
-            let bad = counts.failed.load(Relaxed);
-            Tally { units: counts.units.load(Relaxed), bad }
-        };
         let was = self.read;
         let copies = self.route.shadow.as_ref().map(|shadow| shadow.counts());
         let copied = |count: fn(&crate::route::ShadowCounts) -> &AtomicU64| {
             copies.map_or(0, |counts| count(counts).load(Relaxed))
         };
-        let is = Readings {
+        let tally = |arm| {
+            let counts = self.route.counts(arm);
+            Tally { bad: counts.failed.load(Relaxed), units: counts.units.load(Relaxed) }
+        };
+        let mut is = Readings {
             stable: tally(Arm::Stable),
             canary: tally(Arm::Canary),
             late: self.route.counts(Arm::Canary).late.load(Relaxed),
             compared: copied(|counts| &counts.compared),
-            failed_copies: copied(|counts| &counts.failed),
+            failed_copies: tally(Arm::Shadow).bad,
             sampled: copied(|counts| &counts.sampled),
             dropped: copied(|counts| &counts.dropped),
         };
+        let (stable, canary) = (since(&mut is.stable, was.stable), since(&mut is.canary, was.canary));
         self.read = is;
         let mut events = Vec::new();
-        let (stable, canary) = (since(is.stable, was.stable), since(is.canary, was.canary));
-        // Failures on copies are counted on the candidate's side too, where nobody was routed to it.
-        let failed_copies = is.failed_copies - was.failed_copies;
-        let canary = Tally { bad: canary.bad.saturating_sub(failed_copies).min(canary.units), ..canary };
-        let stable = Tally { bad: stable.bad.min(stable.units), ..stable };
         if stable.units + canary.units > 0 {
             events.push(Event::Served(Exposure { rho: self.route.share(), stable, canary }));
         }
         if self.route.objective.is_some() && canary.units > 0 {
             events.push(Event::Answered(Tally { units: canary.units, bad: (is.late - was.late).min(canary.units) }));
         }
+        let failed_copies = is.failed_copies - was.failed_copies;
         let compared = is.compared - was.compared;
         if compared + failed_copies > 0 {
             events.push(Event::ShadowRuns(Tally { units: compared + failed_copies, bad: failed_copies }));
@@ -123,8 +118,12 @@ fn units(shadow: &crate::route::Shadow, now: Instant) -> Vec<Event> {
     events
 }
 
-fn since(is: Tally, was: Tally) -> Tally {
-    Tally { units: is.units - was.units, bad: is.bad - was.bad }
+/// What was counted in between. A failure is counted a moment before its unit: one without a unit waits for the next look.
+fn since(is: &mut Tally, was: Tally) -> Tally {
+    let units = is.units - was.units;
+    let bad = is.bad.saturating_sub(was.bad).min(units);
+    is.bad = was.bad + bad;
+    Tally { units, bad }
 }
 
 /// Runs of both versions by size of the batch, read from their histograms.
@@ -152,10 +151,11 @@ impl WatchedRuns {
                 let (units, bad) = version.stats.run_times.slow(class(batch), tau);
                 Tally { units, bad }
             };
-            let is = [read(stable), read(candidate)];
-            let was = self.read.insert(batch, is);
-            if let Some(was) = was.filter(|_| !first) {
-                let (stable, canary) = (since(is[0], was[0]), since(is[1], was[1]));
+            let mut is = [read(stable), read(candidate)];
+            let was = self.read.get(&batch).copied().filter(|_| !first);
+            let counted = was.map(|was| (since(&mut is[0], was[0]), since(&mut is[1], was[1])));
+            self.read.insert(batch, is);
+            if let Some((stable, canary)) = counted {
                 if stable.units + canary.units > 0 {
                     events.push(Event::Runs(Runs { batch, stable, canary }));
                 }

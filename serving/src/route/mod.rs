@@ -67,8 +67,8 @@ pub struct Route {
     pub patience: Duration,
     /// Whether the model's name stands for the candidate.
     pub promoted: bool,
-    /// Counts of the stable version and the candidate.
-    pub arms: [ArmCounts; 2],
+    /// Counts of the stable version, the candidate, and of copies for the candidate.
+    pub arms: [ArmCounts; 3],
     /// Counts of each station of the draw.
     pub stations: StationCounts,
     /// Takes the candidate out at once.
@@ -118,7 +118,8 @@ impl Route {
     pub fn counts(&self, arm: Arm) -> &ArmCounts {
         match arm {
             Arm::Stable => &self.arms[0],
-            Arm::Canary | Arm::Shadow => &self.arms[1],
+            Arm::Canary => &self.arms[1],
+            Arm::Shadow => &self.arms[2],
         }
     }
 

@@ -47,8 +47,6 @@ pub struct ShadowCounts {
     pub compared: AtomicU64,
     /// Those dropped because stable was busy or the copies before them were still running.
     pub dropped: AtomicU64,
-    /// Those on which the candidate failed and stable did not.
-    pub failed: AtomicU64,
 }
 
 impl Shadow {
@@ -85,11 +83,6 @@ impl Shadow {
     /// A copy was dropped after it was let in.
     pub fn drop_one(&self) {
         self.counts.dropped.fetch_add(1, Relaxed);
-    }
-
-    /// The candidate failed on a copy.
-    pub fn fail(&self) {
-        self.counts.failed.fetch_add(1, Relaxed);
     }
 
     /// Both answered: adds what they said of each frame of the request that stable answered with `prediction`.
