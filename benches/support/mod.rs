@@ -112,6 +112,10 @@ impl Server {
         })
     }
 
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     pub fn pid(&self) -> String {
         self.child.id().to_string()
     }

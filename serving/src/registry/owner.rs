@@ -123,6 +123,8 @@ impl Owner {
                 Ok(Message::Command { model, command, done }) => self.command(model, command, done),
                 Ok(Message::Retry { model, version, done }) => self.retry(model, version, done),
                 Ok(Message::Forgive { model, version }) => {
+                    // Where nobody watches the repository this is the first that is heard of the version.
+                    self.scan();
                     if let Some(state) = self.models.get_mut(&model) {
                         state.failed.remove(&version);
                     }

@@ -12,7 +12,7 @@ use takt_rollout::evidence::Event;
 use takt_rollout::observation::{Candidate, Command, DeadMan, Observation};
 use takt_rollout::plan::{Rates, Unit};
 use takt_rollout::route::{Arm as Client, Draw, Router, draw};
-use takt_rollout::state::{Rollout, Stage};
+use takt_rollout::state::{Phase, Rollout, Stage};
 use takt_rollout::{Plan, State};
 use tracing::{error, info};
 
@@ -72,7 +72,9 @@ impl Active {
         let cell = hands.registry.route(&model);
         let promoted = state.rollout.as_ref().and_then(|rollout| rollout.phase.stage());
         let promoted = matches!(promoted, Some(Stage::Promoting | Stage::Baking));
-        Self {
+        // What the last rollout left in force until its candidate was gone.
+        let current = cell.get();
+        let mut active = Self {
             model,
             stable,
             candidate,
@@ -83,7 +85,7 @@ impl Active {
             rates: None,
             saved: None,
             cell,
-            current: None,
+            current,
             watched: Vec::new(),
             runs: WatchedRuns::default(),
             wants_candidate: false,
@@ -97,7 +99,10 @@ impl Active {
             sealed: Vec::new(),
             disputes: Disputes::default(),
             settled: Vec::new(),
-        }
+        };
+        // From the beginning: a candidate that is loaded would otherwise be the newest version, and answer everybody.
+        active.set_route(hands, TrafficShare::NONE, TrafficShare::NONE);
+        active
     }
 
     pub(super) fn stored(&self) -> Stored {
@@ -228,18 +233,25 @@ impl Active {
         }
     }
 
-    /// The rollout has ended: what is served is the registry's affair again.
+    /// The rollout has ended: what is loaded is the registry's affair again. The route stays in force until
+    /// [`Active::leave`].
     pub(super) fn end(&mut self, hands: &Hands) {
-        let _ = self.cell.replace(self.current.as_ref(), None);
-        self.current = None;
         self.intent = None;
         hands.registry.roll(&self.model, None);
     }
 
-    /// Whether the candidate is gone from memory.
-    pub(super) fn candidate_is_gone(&self, hands: &Hands) -> bool {
+    /// Whether the route is still needed: without it a candidate that is not yet unloaded would be the newest version.
+    pub(super) fn still_guards(&self, hands: &Hands) -> bool {
+        let succeeded = self.rollout().is_some_and(|rollout| rollout.phase == Phase::Succeeded);
         let snapshot = hands.registry.table().snapshot();
-        !snapshot.get(self.model.as_str()).is_some_and(|served| served.versions.contains_key(&self.candidate))
+        let loaded = |served: &ServedModel| served.versions.contains_key(&self.candidate);
+        !succeeded && snapshot.get(self.model.as_str()).is_some_and(loaded)
+    }
+
+    /// Takes the route out of force.
+    pub(super) fn leave(&mut self) {
+        let _ = self.cell.replace(self.current.as_ref(), None);
+        self.current = None;
     }
 
     /// When the candidate last answered a client, ms since the epoch; 0 for never.
@@ -304,7 +316,10 @@ impl Active {
                 Candidate::Failed(reason.cloned().unwrap_or_else(|| "it did not load".to_owned()))
             }
             Some(_) => Candidate::Absent,
-            None if self.wants_candidate => Candidate::Failed("its folder is gone from the repository".to_owned()),
+            // The registry may not have looked at the repository yet.
+            None if self.wants_candidate && !self.candidate_dir(hands).is_dir() => {
+                Candidate::Failed("its folder is gone from the repository".to_owned())
+            }
             None => Candidate::Absent,
         }
     }

@@ -150,6 +150,7 @@ impl RolloutHub {
             hands,
             active: BTreeMap::new(),
             ended: BTreeMap::new(),
+            lingering: BTreeMap::new(),
             newcomers: Newcomers::default(),
             reports: Arc::clone(&reports),
         };
@@ -227,6 +228,8 @@ struct Owner {
     hands: Hands,
     active: BTreeMap<String, Active>,
     ended: BTreeMap<String, (Stored, RolloutReport)>,
+    /// Ended, with a candidate that is not unloaded yet: their routes stay in force until it is.
+    lingering: BTreeMap<String, Active>,
     newcomers: Newcomers,
     reports: Arc<ArcSwap<Vec<RolloutReport>>>,
 }
@@ -389,6 +392,8 @@ impl Owner {
                 format!("the rollout can't be written down, so it does not begin: {error}"),
             )
         })?;
+        // The new rollout takes over the route that the last one may have left.
+        self.lingering.remove(model);
         let active = Active::new(model.to_owned(), stored, &self.hands);
         self.hands.registry.roll(model, Some(active.rolling()));
         self.hands.registry.forgive(model, order.candidate);
@@ -433,6 +438,13 @@ impl Owner {
     }
 
     fn step_all(&mut self) {
+        self.lingering.retain(|_, active| {
+            let stays = active.still_guards(&self.hands);
+            if !stays {
+                active.leave();
+            }
+            stays
+        });
         let models: Vec<String> = self.active.keys().cloned().collect();
         if models.is_empty() {
             return;
@@ -453,11 +465,8 @@ impl Owner {
                 break;
             }
         }
-        let over = active.rollout().is_none_or(|rollout| match rollout.phase {
-            Phase::Succeeded => rollout.desired == TrafficShare::ALL || !active.candidate_is_gone(&self.hands),
-            Phase::RolledBack => active.candidate_is_gone(&self.hands),
-            _ => false,
-        });
+        // What is left to do, to free the other version, is the registry's: it drains what nobody wants.
+        let over = active.rollout().is_none_or(|rollout| rollout.phase.is_terminal());
         if over { self.end(active) } else { drop(self.active.insert(model.to_owned(), active)) }
     }
 
@@ -519,6 +528,11 @@ impl Owner {
         let last = active.last_answer();
         if let Some(report) = report(&active.model, &stored, None, last) {
             self.ended.insert(active.model.clone(), (stored, report));
+        }
+        if active.still_guards(&self.hands) {
+            self.lingering.insert(active.model.clone(), active);
+        } else {
+            active.leave();
         }
     }
 

@@ -76,9 +76,9 @@ pub struct Route {
     /// Copies for the candidate, where the plan wants them.
     pub shadow: Option<Shadow>,
     /// Requests without a name of their own.
-    pub(crate) anonymous: AtomicU64,
+    pub anonymous: AtomicU64,
     /// Wakes the owner of the rollout.
-    pub(crate) waker: Waker,
+    pub waker: Waker,
 }
 
 /// Tells the owner of the rollouts to look now. Never waits.
