@@ -10,10 +10,8 @@ use takt_pipeline::data::Split;
 use takt_pipeline::evaluate::gates::Gates;
 use takt_pipeline::stage::{self, Evaluate};
 
+use super::REFUSED;
 use super::workshop::{ShopArgs, Workshop};
-
-/// A gate said no.
-const REFUSED: u8 = 3;
 
 /// Judge a model file on the serving runtime: accuracy, slices, size, latency, and what the gates say.
 #[derive(Debug, Args)]

@@ -37,6 +37,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
+/// Exit code of a gate that said no.
+#[cfg(feature = "pipeline")]
+const REFUSED: u8 = 3;
+
 /// Serves pruned INT8 vision models beside the production line, and tools around them.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]

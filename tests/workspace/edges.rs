@@ -7,7 +7,7 @@ use crate::metadata::{Metadata, root};
 /// What each of our crates may depend on among ours, tests included. `takt` is the program and may have all of them.
 ///
 /// `takt-artifact` is the vocabulary (element types, signatures, digests, preprocess, decision) and may be known by all.
-const MAY_KNOW: [(&str, &[&str]); 9] = [
+const MAY_KNOW: [(&str, &[&str]); 10] = [
     ("takt-artifact", &[]),
     ("takt-ops", &[]),
     ("takt-proto", &[]),
@@ -16,8 +16,12 @@ const MAY_KNOW: [(&str, &[&str]); 9] = [
     ("takt-graph", &["takt-artifact", "takt-backend", "takt-ops"]),
     ("takt-image", &["takt-artifact"]),
     ("takt-monitoring", &["takt-artifact"]),
-    ("takt-pipeline", &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring", "takt-ops"]),
+    (
+        "takt-pipeline",
+        &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring", "takt-ops", "takt-tables"],
+    ),
     ("takt-serving", &["takt-artifact", "takt-backend", "takt-image", "takt-monitoring", "takt-proto"]),
+    ("takt-tables", &["takt-artifact"]),
 ];
 
 /// Dependencies that are the business of few crates. A name ending in `*` stands for all that begin so.
@@ -45,10 +49,11 @@ const ISOLATED: [(&str, &[&str]); 24] = [
     ("tracing-subscriber", &["takt"]),
     // Tensors with gradients stay where models are made.
     ("candle*", &["takt-graph", "takt-ops", "takt-pipeline"]),
+    // Frames of tables end where rows of plain columns begin.
+    ("polars*", &["takt-tables"]),
     // Not there yet. When they come, they come to one crate each, and never to an edge image.
     ("kube*", &[]),
     ("k8s-openapi", &[]),
-    ("polars*", &[]),
     ("wasmtime*", &[]),
     ("opencv*", &[]),
     ("rayon", &["takt-ops"]),

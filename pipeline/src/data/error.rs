@@ -52,6 +52,16 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// Two label files, of which one is out of date sooner or later.
+    #[error("{} has labels.csv and labels.parquet; remove the one that is out of date", folder.display())]
+    TwoLabelFiles {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A table that cannot be read.
+    #[cfg(feature = "tables")]
+    #[error(transparent)]
+    Table(#[from] takt_tables::TableError),
     /// The label file's header lacks what it needs.
     #[error(
         "{}: the header has {found}, expected the columns file and label, and perhaps split and others; add {missing}",
@@ -172,6 +182,9 @@ impl DataError {
             Self::UnknownLayout { .. } => "unknown_layout",
             Self::OtherLayout { .. } => "other_layout",
             Self::Parquet { .. } => "parquet",
+            Self::TwoLabelFiles { .. } => "two_label_files",
+            #[cfg(feature = "tables")]
+            Self::Table(error) => error.kind(),
             Self::Header { .. } => "header",
             Self::Faults { .. } => "faults",
             Self::NoImages { .. } => "no_images",

@@ -15,6 +15,8 @@ mod shop;
 #[cfg(test)]
 mod tests;
 mod tune;
+#[cfg(feature = "tables")]
+mod validate;
 
 pub use cost::weigh;
 pub use error::StageError;
@@ -26,3 +28,5 @@ pub use prune::{Prune, Pruned, Round, TakenBack, prune, sparse_epochs};
 pub use quantise::{Quantise, artefact, quantise};
 pub use shop::{MODEL, REPORT, Shop, Weigh};
 pub use tune::Tune;
+#[cfg(feature = "tables")]
+pub use validate::validate;

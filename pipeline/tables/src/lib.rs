@@ -1,0 +1,20 @@
+//! Tables of CSV and Parquet: reading in constant memory, validation against suites of rules, writing.
+//!
+//! ```text
+//! file or folder --Table::open--> Table --validate--> Report
+//!                                   |  \--numbers--> batches of f64
+//! Columns --ParquetFile--> file     \--categories, texts--> counts, rows
+//! ```
+//!
+//! The only crate that knows polars; none of its types leave it.
+
+mod column;
+mod error;
+mod table;
+pub mod validate;
+mod write;
+
+pub use column::{Column, Values};
+pub use error::TableError;
+pub use table::{Batch, Categories, ColumnInfo, Kind, Numbers, Table, Texts};
+pub use write::{ParquetFile, write_parquet};
