@@ -5,7 +5,7 @@ use std::{env, fs, io::Error, path::PathBuf};
 use prost::Message;
 
 const ROOT: &str = "proto";
-const SERVICES: [&str; 2] = ["inference/service.proto", "takt/admin/v1/admin.proto"];
+const SERVICES: [&str; 3] = ["inference/service.proto", "takt/admin/v1/admin.proto", "takt/feedback/v1/feedback.proto"];
 
 /// Fields whose bytes stay a view of the message they arrived in.
 const BYTES: [&str; 3] = [

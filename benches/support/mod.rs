@@ -47,23 +47,33 @@ pub struct Counts {
 /// A server of its own process, ended when dropped.
 pub struct Server {
     child: Child,
+    model: String,
     address: String,
     _state: tempfile::TempDir,
 }
 
 impl Server {
     pub fn start(models: &Path) -> Outcome<Self> {
+        Self::start_with(models, MODEL, "")
+    }
+
+    /// Serves that model, under those settings of `takt.toml`.
+    pub fn start_with(models: &Path, model: &str, settings: &str) -> Outcome<Self> {
         let state = tempfile::tempdir()?;
         let ports = [free_port()?, free_port()?, free_port()?];
         let mut command = Command::new(env!("CARGO_BIN_EXE_takt"));
         command.args(["serve", "--no-supervisor", "--host", "127.0.0.1", "--model-control-mode", "explicit"]);
-        command.args(["--load-model", MODEL, "--runtime", "onnxruntime", "--model-repository"]).arg(models);
-        command.arg("--state-dir").arg(state.path());
+        let config = state.path().join("takt.toml");
+        std::fs::write(&config, settings)?;
+        command.arg("--config").arg(config);
+        command.args(["--load-model", model, "--runtime", "onnxruntime", "--model-repository"]).arg(models);
+        command.arg("--state-dir").arg(state.path().join("state"));
         for (flag, port) in ["--grpc-port", "--http-port", "--metrics-port"].iter().zip(ports) {
             command.arg(flag).arg(port.to_string());
         }
         let child = command.env("RUST_LOG", "warn").stdin(Stdio::null()).spawn()?;
-        let server = Self { child, address: format!("http://127.0.0.1:{}", ports[0]), _state: state };
+        let server =
+            Self { child, model: model.to_owned(), address: format!("http://127.0.0.1:{}", ports[0]), _state: state };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let deadline = Instant::now() + Duration::from_secs(60);
         while !runtime.block_on(server.is_ready()) {
@@ -90,7 +100,7 @@ impl Server {
     }
 
     pub async fn statistics(&self) -> Outcome<Counts> {
-        let request = ModelStatisticsRequest { name: MODEL.to_owned(), version: String::new() };
+        let request = ModelStatisticsRequest { name: self.model.clone(), version: String::new() };
         let answer = self.client().await?.model_statistics(request).await?.into_inner();
         let stats = answer.model_stats.first().ok_or("no statistics")?;
         let times = stats.inference_stats.as_ref().ok_or("no statistics of stages")?;

@@ -1,6 +1,5 @@
 //! Stages from data to a packaged version: the part of Takt that makes models, beside the part that serves them.
 
-pub mod calendar;
 pub mod card;
 pub mod data;
 pub mod evaluate;

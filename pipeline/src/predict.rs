@@ -147,6 +147,18 @@ pub(crate) fn onnxruntime() -> Result<Option<Box<dyn Backend>>, LoadError> {
     Ok(None)
 }
 
+/// Names of the runtimes that there are, as a variant's `requires.runtime` asks for them.
+///
+/// # Errors
+/// See [`onnxruntime`].
+pub(crate) fn runtimes() -> Result<Vec<String>, LoadError> {
+    let mut names = vec!["tract".to_owned()];
+    if onnxruntime()?.is_some() {
+        names.push("onnxruntime".to_owned());
+    }
+    Ok(names)
+}
+
 fn run_session(session: &mut dyn Session, batch: &Batch) -> Result<Vec<NamedOutput>, PredictError> {
     // A view is aligned to 8 bytes.
     let mut words = vec![0u64; batch.inputs.len().div_ceil(2)];

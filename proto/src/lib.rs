@@ -1,5 +1,5 @@
-//! Types and services of the Open Inference Protocol v2 with its Triton extensions, and of our own admin service, made from
-//! `proto/`.
+//! Types and services of the Open Inference Protocol v2 with its Triton extensions, and of our own admin and
+//! feedback services, made from `proto/`.
 //!
 //! They stop at the border of the server and of the client: nothing inside speaks protobuf but the reading and writing of
 //! Triton's configuration, which is itself such a message.
@@ -27,6 +27,17 @@ pub mod inference {
 )]
 pub mod admin {
     tonic::include_proto!("takt.admin.v1");
+}
+
+/// Package `takt.feedback.v1`: what parts really were, told after the fact.
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated; comments are in the .proto files"
+)]
+pub mod feedback {
+    tonic::include_proto!("takt.feedback.v1");
 }
 
 /// An encoded `google.protobuf.FileDescriptorSet` of everything here, for server reflection and for reading the text

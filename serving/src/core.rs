@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::error::{ErrorKind, InferError};
+use crate::monitor::MonitorHub;
 use crate::protocol::shared_memory::SharedMemory;
 use crate::registry::desired::Command;
 use crate::registry::handle::Registry;
@@ -35,14 +36,15 @@ pub struct Core {
     memory: SharedMemory,
     mode: ControlMode,
     traces: Traces,
+    monitor: Arc<MonitorHub>,
     draining: watch::Sender<bool>,
 }
 
 impl Core {
     /// A core over that registry.
     #[must_use]
-    pub fn new(registry: Registry, mode: ControlMode, traces: Traces) -> Self {
-        Self { registry, memory: SharedMemory::new(), mode, traces, draining: watch::Sender::new(false) }
+    pub fn new(registry: Registry, mode: ControlMode, traces: Traces, monitor: Arc<MonitorHub>) -> Self {
+        Self { registry, memory: SharedMemory::new(), mode, traces, monitor, draining: watch::Sender::new(false) }
     }
 
     /// Name in the server's metadata.
@@ -84,6 +86,12 @@ impl Core {
     #[must_use]
     pub fn traces(&self) -> &Traces {
         &self.traces
+    }
+
+    /// Who watches what is served.
+    #[must_use]
+    pub fn monitor(&self) -> &MonitorHub {
+        &self.monitor
     }
 
     /// Registered shared memory.

@@ -8,6 +8,7 @@ pub mod grpc;
 pub mod http;
 pub mod infer;
 pub mod machine;
+pub mod monitor;
 pub mod protocol;
 pub mod registry;
 pub mod repository;

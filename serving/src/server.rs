@@ -12,6 +12,7 @@ use crate::batch::images::DecodePool;
 use crate::core::Core;
 use crate::grpc;
 use crate::http;
+use crate::monitor::MonitorHub;
 use crate::protocol::in_flight::InFlightBytes;
 use crate::registry::desired::Unasked;
 use crate::registry::handle::{Registry, RegistrySettings};
@@ -130,8 +131,12 @@ pub(crate) fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<
     let watchdog = Watchdog::start(move |hang| marks.mark_hung(&hang.model, hang.version))
         .map_err(|error| failed("watchdog")(&error))?;
     let decode = DecodePool::start(settings.decode_threads).map_err(|error| failed("decode threads")(&error))?;
+    let monitor = MonitorHub::start(settings.monitor.clone(), state.path().join("monitor"))
+        .map_err(|error| failed("monitor")(&error))?;
+    let monitor = Arc::new(monitor);
     let loader = Loader {
         runtimes,
+        monitor: Arc::clone(&monitor),
         decode: Arc::new(decode),
         journal: state.journal().map_err(|error| failed("state directory")(&error))?,
         running,
@@ -144,7 +149,7 @@ pub(crate) fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<
         wanted: settings.load_models.clone(),
     };
     let registry = Registry::start(registry_settings, loader).map_err(|error| failed("registry")(&error))?;
-    Ok(Core::new(registry, settings.control_mode, traces))
+    Ok(Core::new(registry, settings.control_mode, traces, monitor))
 }
 
 async fn run(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::machine::total_memory;
+use crate::monitor::{MonitorSettings, RawMonitorSettings};
 
 /// Who decides which models are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -69,6 +70,7 @@ pub struct RawSettings {
     pub max_connections: Option<usize>,
     pub max_streams_per_connection: Option<u32>,
     pub otlp_endpoint: Option<String>,
+    pub monitor: Option<RawMonitorSettings>,
 }
 
 /// Checked settings.
@@ -110,6 +112,8 @@ pub struct ServerSettings {
     pub max_streams_per_connection: u32,
     /// OTLP gRPC receiver for traces; none.
     pub otlp_endpoint: Option<String>,
+    /// How the server watches what it serves.
+    pub monitor: MonitorSettings,
 }
 
 /// Settings that cannot be used; all faults at once.
@@ -155,6 +159,7 @@ impl RawSettings {
             max_connections: self.max_connections.or(file.max_connections),
             max_streams_per_connection: self.max_streams_per_connection.or(file.max_streams_per_connection),
             otlp_endpoint: self.otlp_endpoint.or(file.otlp_endpoint),
+            monitor: self.monitor.or(file.monitor),
         }
     }
 }
@@ -188,6 +193,7 @@ impl TryFrom<RawSettings> for ServerSettings {
             value.unwrap_or(default)
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        let monitor = MonitorSettings::check(&raw.monitor.unwrap_or_default(), &mut faults);
         let state_dir = raw.state_dir.unwrap_or_else(|| default_state_dir(&repository));
         let settings = Self {
             state_dir,
@@ -218,6 +224,7 @@ impl TryFrom<RawSettings> for ServerSettings {
             max_connections: at_least_one(&mut faults, "max_connections", raw.max_connections, 1024),
             max_streams_per_connection: raw.max_streams_per_connection.unwrap_or(1024),
             otlp_endpoint: raw.otlp_endpoint,
+            monitor,
         };
         if faults.is_empty() { Ok(settings) } else { Err(SettingsError { faults }) }
     }

@@ -1,6 +1,7 @@
 //! `takt models`: what a server has; loading, unloading and retrying it.
 
 mod status;
+mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -51,6 +52,15 @@ enum Command {
     Status { model: String },
 }
 
+/// Everything about a model.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    status: status::Status,
+    /// Absent where the server is not Takt.
+    monitor: Option<watch::Watch>,
+}
+
 /// A line of the list.
 #[derive(Serialize)]
 struct Entry {
@@ -84,10 +94,14 @@ pub fn run(args: ModelsArgs) -> anyhow::Result<ExitCode> {
             }
             Command::Status { model } => {
                 let status = status::ask(&mut server, &model).await?;
+                let watch = watch::ask(&args.server.url, &model).await;
                 if args.json {
-                    super::write_json(&mut out, &status)?;
+                    super::write_json(&mut out, &Whole { status, monitor: watch })?;
                 } else {
                     write!(out, "{status}")?;
+                    if let Some(watch) = watch {
+                        write!(out, "{watch}")?;
+                    }
                 }
             }
         }

@@ -50,7 +50,7 @@ pub fn run(args: PackageArgs) -> anyhow::Result<ExitCode> {
         target: args.to.clone(),
         name,
         semver: args.semver,
-        created: takt_pipeline::calendar::now(),
+        created: takt_artifact::calendar::now(),
         decision: args.decision.as_deref().map(json).transpose()?,
         evaluation: args.evaluation.as_deref().map(json).transpose()?,
         parent: args.parent,

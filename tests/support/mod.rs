@@ -7,12 +7,14 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
 mod ask;
+mod http;
 mod server;
 mod workspace;
 
 use std::time::Duration;
 
 pub use ask::*;
+pub use http::*;
 pub use server::*;
 pub use workspace::*;
 

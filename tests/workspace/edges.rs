@@ -7,21 +7,22 @@ use crate::metadata::{Metadata, root};
 /// What each of our crates may depend on among ours, tests included. `takt` is the program and may have all of them.
 ///
 /// `takt-artifact` is the vocabulary (element types, signatures, digests, preprocess, decision) and may be known by all.
-const MAY_KNOW: [(&str, &[&str]); 10] = [
+const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("takt-artifact", &[]),
     ("takt-ops", &[]),
     ("takt-proto", &[]),
+    ("takt-stats", &[]),
     ("takt-backend", &["takt-artifact"]),
     // For its tests, which run what it makes.
     ("takt-graph", &["takt-artifact", "takt-backend", "takt-ops"]),
     ("takt-image", &["takt-artifact"]),
-    ("takt-monitoring", &["takt-artifact"]),
+    ("takt-monitoring", &["takt-artifact", "takt-stats"]),
     (
         "takt-pipeline",
         &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring", "takt-ops", "takt-tables"],
     ),
     ("takt-serving", &["takt-artifact", "takt-backend", "takt-image", "takt-monitoring", "takt-proto"]),
-    ("takt-tables", &["takt-artifact"]),
+    ("takt-tables", &["takt-artifact", "takt-stats"]),
 ];
 
 /// Dependencies that are the business of few crates. A name ending in `*` stands for all that begin so.

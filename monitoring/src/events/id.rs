@@ -41,6 +41,25 @@ impl PredictionId {
         Self(Ulid::from_parts(at.0, random))
     }
 
+    /// The id of a request's row: the first has the request's own, the others follow it.
+    #[must_use]
+    pub const fn row(&self, row: usize) -> Self {
+        let mask = (1 << Ulid::RAND_BITS) - 1;
+        Self(Ulid::from_parts(self.0.timestamp_ms(), (self.0.random() + row as u128) & mask))
+    }
+
+    /// The id with these 128 bits, as [`bits`](Self::bits) gives them.
+    #[must_use]
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(Ulid(bits))
+    }
+
+    /// Its 128 bits: 48 of time, then 80 random ones.
+    #[must_use]
+    pub const fn bits(&self) -> u128 {
+        self.0.0
+    }
+
     /// The time in the id.
     #[must_use]
     pub const fn time(&self) -> UnixMillis {

@@ -13,6 +13,10 @@
 //! 6. The class is a defect and its score reaches its threshold (0 where not given): [`Verdict::Defect`].
 //! 7. Else [`Verdict::Uncertain`].
 
+mod confidence;
+
+pub use self::confidence::Confidence;
+
 use crate::Decision;
 use crate::decision::{Activation, Band, Judgement, Verdict};
 use crate::fault::Fault;
@@ -117,6 +121,11 @@ impl Judge {
         self.classes.len()
     }
 
+    /// Labels of all classes, in order, each with whether it means that the part is good.
+    pub fn verdicts(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.classes.iter().map(|class| (class.label.as_str(), class.good))
+    }
+
     /// Label of a class.
     #[must_use]
     pub fn label(&self, class: usize) -> Option<&str> {
@@ -200,11 +209,11 @@ mod tests {
 
     use super::*;
 
-    fn labels() -> Vec<String> {
+    pub(super) fn labels() -> Vec<String> {
         ["ok", "scratch", "dent"].map(str::to_owned).to_vec()
     }
 
-    fn decision(activation: Activation) -> Decision {
+    pub(super) fn decision(activation: Activation) -> Decision {
         Decision {
             output: "logits".to_owned(),
             activation,

@@ -3,6 +3,7 @@
 //! A version is a directory `<model>/<n>/` with `model.onnx`, optional variants and, when it was packaged, a
 //! `manifest.json`. This crate holds the schemas of those files and nothing that runs them.
 
+pub mod calendar;
 mod check;
 pub mod choose;
 pub mod damage;

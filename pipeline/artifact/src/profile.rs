@@ -40,6 +40,10 @@ pub struct Profile {
     /// The version whose outputs it describes. Absent from a packaged profile: a package cannot hold its own digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<VersionDigest>,
+    /// File of the artefact whose answers these are. Another one's are not compared with them: quantisation moves scores
+    /// near 1 further, in rank, than most drift does. Absent where the profile is of one version as it was served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artefact: Option<String>,
     /// sha256 of the reference data, lower-case hex; published with every figure made from this profile.
     pub reference_sha256: String,
     /// References by product or recipe; [`ANY_SEGMENT`] takes what has none of its own. At most 256.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use takt_artifact::Preprocess;
-use takt_image::{Limits, Preprocessor, Scratch};
+use takt_image::{ImageStatistics, Limits, Preprocessor, Scratch};
 
 use super::augment::{Shape, View};
 use super::corrupt::Corruption;
@@ -130,6 +130,15 @@ impl Images {
             }
         }
         self.preprocessor.normalise(pixels, out).map_err(|source| self.unreadable(sample, source))
+    }
+
+    /// Figures of a sample's image, as serving takes them.
+    ///
+    /// # Errors
+    /// A file that cannot be read or decoded.
+    pub fn statistics(&self, sample: usize, buffers: &mut Buffers) -> Result<Option<ImageStatistics>, DataError> {
+        let pixels = self.pixels(sample, &mut buffers.scratch, &mut buffers.decoded)?;
+        Ok(self.preprocessor.statistics(pixels, &mut buffers.view))
     }
 
     /// Reads and decodes every image once, keeping what fits, so that a bad file is found before an hour of training.

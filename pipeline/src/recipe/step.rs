@@ -11,7 +11,6 @@ use takt_artifact::Decision;
 
 use super::from::From;
 use super::spec::{self, Spec, Start};
-use crate::calendar;
 use crate::data::Split;
 use crate::data::surface::{self, GenerateError};
 use crate::evaluate::Report;
@@ -282,7 +281,7 @@ impl Work<'_> {
             target: folder.clone(),
             name: self.step.model.clone(),
             semver: package.semver.clone(),
-            created: calendar::now(),
+            created: takt_artifact::calendar::now(),
             decision: self.step.decision.clone(),
             evaluation,
             parent: None,

@@ -9,6 +9,7 @@ mod evaluate;
 mod fit;
 mod package;
 mod parity;
+mod profile;
 mod prune;
 mod quantise;
 mod shop;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use takt_artifact::golden::GoldenTensor;
 use takt_artifact::manifest::{Lineage, Precision, Requires, Variant};
-use takt_artifact::version::GOLDEN_FILE;
+use takt_artifact::version::{GOLDEN_FILE, PROFILE_FILE};
 use takt_artifact::write::VersionWriter;
 use takt_artifact::{Decision, Golden, Manifest, VersionDigest};
 use takt_backend::Session;
@@ -14,6 +14,7 @@ use takt_backend::Session;
 use super::error::StageError;
 use super::fit::begin_from;
 use super::parity::parities;
+use super::profile;
 use super::quantise::artefact;
 use super::shop::{MODEL, Ready, Shop};
 use crate::data::Split;
@@ -93,14 +94,18 @@ pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDig
         weight_bits: None,
         requires: Requires::default(),
     });
-    writer.add(
-        GOLDEN_FILE,
-        &golden.to_bytes().map_err(|error| StageError::Mismatch {
-            what: "the golden file",
-            found: error.to_string(),
-            expected: "finite outputs".to_owned(),
-        })?,
-    )?;
+    writer.add(GOLDEN_FILE, &golden.to_bytes().map_err(|error| unwritable("the golden file", &error))?)?;
+    let decision = run.decision.clone().or_else(|| card.decision.clone());
+    let reference = profile::Of {
+        model: &run.name,
+        created: &run.created,
+        artefacts: &run.artefacts,
+        variants: &variants,
+        decision: decision.as_ref(),
+    };
+    if let Some(profile) = profile::profile(&reference, &ready, shop)? {
+        writer.add(PROFILE_FILE, &profile.to_bytes().map_err(|error| unwritable("the drift reference", &error))?)?;
+    }
     let evaluation = match &run.evaluation {
         Some(report) => evaluation(report),
         None => serde_json::Map::new(),
@@ -118,12 +123,17 @@ pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDig
         signature,
         preprocess: Some(card.preprocess),
         labels: ready.data.classes.clone(),
-        decision: run.decision.clone().or(card.decision),
+        decision,
         variants,
         evaluation,
         files: BTreeMap::new(),
     };
     Ok(writer.finish(manifest)?)
+}
+
+/// What was made of the model's outputs cannot be written: they are not finite.
+fn unwritable(what: &'static str, error: &dyn std::fmt::Display) -> StageError {
+    StageError::Mismatch { what, found: error.to_string(), expected: "finite outputs".to_owned() }
 }
 
 /// Refuses artefacts whose outputs are not those of the model in single precision.

@@ -29,6 +29,7 @@ fn main() -> Result<()> {
     let mut cases = [
         Case::new("decode 1/4 + resize", r#"{"input":"x","width":224,"height":224}"#)?,
         Case::new("decode 1/4 + resize, grey", r#"{"input":"x","width":224,"height":224,"color":"gray"}"#)?,
+        Case::new("decode 1/8 + resize to 64", r#"{"input":"x","width":64,"height":64}"#)?,
         Case::new("decode 1/8 + resize to 128", r#"{"input":"x","width":128,"height":128}"#)?,
         Case::new("decode 1/2 + resize to 512", r#"{"input":"x","width":512,"height":512}"#)?,
         Case::new("full decode + resize", r#"{"input":"x","width":224,"height":224,"scaled_decode":false}"#)?,
@@ -44,9 +45,9 @@ fn main() -> Result<()> {
         }
     }
     println!("{} ({} bytes), least of {ROUNDS} runs, one thread", frame.display(), bytes.len());
-    println!("{:32}{:>10}{:>14}", "takt-image", "pixels", "and tensor");
-    for case in &cases {
-        println!("{:32}{:>7.2} ms{:>11.2} ms   {:?}", case.name, case.pixels, case.tensor, case.info);
+    println!("{:32}{:>10}{:>14}{:>14}", "takt-image", "pixels", "and tensor", "statistics");
+    for Case { name, pixels, tensor, statistics, info, .. } in &cases {
+        println!("{name:32}{pixels:>7.2} ms{tensor:>11.2} ms{statistics:>11.3} ms   {info:?}");
     }
     if pillow.is_some() {
         println!("{:32}{draft:>7.2} ms", "Pillow draft");
@@ -63,6 +64,7 @@ struct Case {
     out: Vec<f32>,
     pixels: f64,
     tensor: f64,
+    statistics: f64,
     info: Option<takt_image::DecodeScale>,
 }
 
@@ -71,7 +73,8 @@ impl Case {
         let spec: Preprocess = serde_json::from_str(spec)?;
         let preprocessor = Preprocessor::new(&spec, Limits::default())?;
         let out = vec![0.0; preprocessor.elements()];
-        Ok(Self { name, preprocessor, scratch: Scratch::new(), out, pixels: f64::MAX, tensor: f64::MAX, info: None })
+        let [pixels, tensor, statistics] = [f64::MAX; 3];
+        Ok(Self { name, preprocessor, scratch: Scratch::new(), out, pixels, tensor, statistics, info: None })
     }
 
     fn run(&mut self, bytes: &[u8]) -> Result<()> {
@@ -81,6 +84,9 @@ impl Case {
         let start = Instant::now();
         self.preprocessor.preprocess(bytes, &mut self.out, &mut self.scratch)?;
         self.tensor = self.tensor.min(start.elapsed().as_secs_f64() * 1e3);
+        let start = Instant::now();
+        std::hint::black_box(self.scratch.statistics(&self.preprocessor));
+        self.statistics = self.statistics.min(start.elapsed().as_secs_f64() * 1e3);
         Ok(())
     }
 }

@@ -30,6 +30,7 @@ mod limits;
 mod normalise;
 mod preprocessor;
 mod spec;
+mod statistics;
 
 pub use decode::{DecodeScale, ImageInfo};
 pub use error::ImageError;
@@ -38,3 +39,4 @@ pub use limits::Limits;
 pub use normalise::Sample;
 pub use preprocessor::{Pixels, Preprocessor, Scratch};
 pub use spec::{Fault, SpecError};
+pub use statistics::ImageStatistics;

@@ -12,6 +12,7 @@ use crate::jpeg::ScanScratch;
 use crate::limits::Limits;
 use crate::normalise::{Normalise, Sample};
 use crate::spec::{self, SpecError};
+use crate::statistics::ImageStatistics;
 
 /// Executes one version's `Preprocess`. Cheap to share; it has no mutable state.
 #[derive(Debug, Clone)]
@@ -28,6 +29,7 @@ pub struct Scratch {
     decoded: Vec<u8>,
     scaled: Vec<u8>,
     canvas: Vec<u8>,
+    luma: Vec<u8>,
     resizer: Resizer,
 }
 
@@ -130,6 +132,13 @@ impl Preprocessor {
         Ok((decoded.info, Pixels { width, height, channels, data: &scratch.canvas }))
     }
 
+    /// Figures of pixels that [`Preprocessor::decode`] gave, now or earlier. `luma` is a buffer to reuse.
+    #[must_use]
+    pub fn statistics(&self, pixels: &[u8], luma: &mut Vec<u8>) -> Option<ImageStatistics> {
+        let Preprocess { width, height, color, .. } = self.spec;
+        ImageStatistics::of(&Pixels { width, height, channels: color.channels(), data: pixels }, luma)
+    }
+
     fn scaled(&self, info: ImageInfo) -> Result<Size, ImageError> {
         let (width, height) = scaled_size(&self.spec, info.width, info.height);
         let absurd = || ImageError::AspectRatio {
@@ -160,10 +169,16 @@ impl Scratch {
         &self.canvas
     }
 
+    /// Figures of the last image that `preprocessor` decoded with these buffers; none before the first.
+    #[must_use]
+    pub fn statistics(&mut self, preprocessor: &Preprocessor) -> Option<ImageStatistics> {
+        preprocessor.statistics(&self.canvas, &mut self.luma)
+    }
+
     /// Bytes held for pixels.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.decoded.capacity() + self.scaled.capacity() + self.canvas.capacity()
+        self.decoded.capacity() + self.scaled.capacity() + self.canvas.capacity() + self.luma.capacity()
     }
 
     /// Gives buffers back if together they hold more than `keep` bytes, for after an unusually large image.

@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 
+use takt_image::ImageStatistics;
+
 use super::buffer::AlignedBuffer;
 use crate::error::InferError;
 
@@ -17,50 +19,52 @@ pub trait ImageDecoder: Send + Sync {
     /// Bytes of one row.
     fn row_bytes(&self) -> usize;
 
-    /// Decodes, resizes and normalises one image into `row`, which is aligned to 8 and [`Self::row_bytes`] long.
+    /// Decodes, resizes and normalises one image into `row`, which is aligned to 8 and [`Self::row_bytes`] long. Takes its
+    /// figures on the way where `measure` says so.
     ///
     /// # Errors
     /// The image is unusable; says what was found and what is accepted.
-    fn decode(&self, encoded: &[u8], row: &mut [u8]) -> Result<(), InferError>;
+    fn decode(&self, encoded: &[u8], row: &mut [u8], measure: bool) -> Result<Option<ImageStatistics>, InferError>;
 }
 
 /// One encoded image on its way to a row of pixels. Whoever claims it first decodes it.
 pub struct ImageSlot {
     decoder: Arc<dyn ImageDecoder>,
+    measure: bool,
+    /// What came; shared with the message it came in, which lives as long.
+    encoded: Bytes,
     state: Mutex<SlotState>,
     done: Condvar,
 }
 
 enum SlotState {
-    Encoded(Bytes),
+    Encoded,
     Claimed,
-    Decoded(AlignedBuffer),
+    Decoded(AlignedBuffer, Option<ImageStatistics>),
     Failed(InferError),
 }
 
 impl ImageSlot {
-    /// A slot that nobody has claimed.
+    /// A slot that nobody has claimed. `measure` asks for figures of the image.
     #[must_use]
-    pub fn new(decoder: Arc<dyn ImageDecoder>, encoded: Bytes) -> Self {
-        Self { decoder, state: Mutex::new(SlotState::Encoded(encoded)), done: Condvar::new() }
+    pub fn new(decoder: Arc<dyn ImageDecoder>, encoded: Bytes, measure: bool) -> Self {
+        let state = Mutex::new(SlotState::Encoded);
+        Self { decoder, measure, encoded, state, done: Condvar::new() }
     }
 
     /// Decodes now if nobody else has begun; does not wait for one who has.
     pub fn decode_if_unclaimed(&self) {
-        let encoded = {
+        {
             let mut state = self.lock();
-            match std::mem::replace(&mut *state, SlotState::Claimed) {
-                SlotState::Encoded(encoded) => encoded,
-                other => {
-                    *state = other;
-                    return;
-                }
+            if !matches!(*state, SlotState::Encoded) {
+                return;
             }
-        };
+            *state = SlotState::Claimed;
+        }
         let mut row = AlignedBuffer::zeroed(self.decoder.row_bytes());
-        let result = self.decoder.decode(&encoded, row.bytes_mut());
+        let result = self.decoder.decode(&self.encoded, row.bytes_mut(), self.measure);
         *self.lock() = match result {
-            Ok(()) => SlotState::Decoded(row),
+            Ok(figures) => SlotState::Decoded(row, figures),
             Err(error) => SlotState::Failed(error),
         };
         self.done.notify_all();
@@ -75,12 +79,27 @@ impl ImageSlot {
         let mut state = self.lock();
         loop {
             match &*state {
-                SlotState::Decoded(row) => return Ok(use_row(row.bytes())),
+                SlotState::Decoded(row, _) => return Ok(use_row(row.bytes())),
                 SlotState::Failed(error) => return Err(error.clone()),
-                SlotState::Encoded(_) | SlotState::Claimed => {
+                SlotState::Encoded | SlotState::Claimed => {
                     state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
+        }
+    }
+
+    /// The image as it came.
+    #[must_use]
+    pub fn encoded(&self) -> &Bytes {
+        &self.encoded
+    }
+
+    /// Figures of the decoded image; none before it is decoded or where they were not asked for.
+    #[must_use]
+    pub fn figures(&self) -> Option<ImageStatistics> {
+        match &*self.lock() {
+            SlotState::Decoded(_, figures) => *figures,
+            _ => None,
         }
     }
 

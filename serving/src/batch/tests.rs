@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use takt_artifact::{DataType, Signature, TensorSpec};
 use takt_backend::{InputView, OutputTensor, Placement, RunError, Session};
+use takt_image::ImageStatistics;
 use tokio::sync::oneshot;
 
 use super::batcher::{Batcher, Refusal, wait};
@@ -260,12 +261,12 @@ impl ImageDecoder for Digits {
         4
     }
 
-    fn decode(&self, encoded: &[u8], row: &mut [u8]) -> Result<(), InferError> {
+    fn decode(&self, encoded: &[u8], row: &mut [u8], _: bool) -> Result<Option<ImageStatistics>, InferError> {
         self.0.fetch_add(1, Ordering::Relaxed);
         let text = std::str::from_utf8(encoded).ok().and_then(|text| text.parse::<f32>().ok());
         let value = text.ok_or_else(|| InferError::new(ErrorKind::BadImage, "not a digit"))?;
         row.copy_from_slice(&value.to_le_bytes());
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -274,7 +275,8 @@ fn an_undecodable_image_fails_its_own_request_only() {
     let bench = Bench::new(batching(4, 20), Script::default());
     let decoder = Arc::new(Digits(AtomicUsize::new(0)));
     let image = |text: &'static str| {
-        let slot = ImageSlot::new(Arc::clone(&decoder) as Arc<dyn ImageDecoder>, Bytes::from_static(text.as_bytes()));
+        let slot =
+            ImageSlot::new(Arc::clone(&decoder) as Arc<dyn ImageDecoder>, Bytes::from_static(text.as_bytes()), false);
         bench.submit(Payload::Images(vec![Arc::new(slot)]), 1).unwrap()
     };
     let pending = [image("1"), image("what"), image("3")];
@@ -291,7 +293,7 @@ fn images_are_decoded_ahead_for_two_batches_and_no_more() {
     let decoder = Arc::new(Digits(AtomicUsize::new(0)));
     let pending: Vec<Pending> = (0..6)
         .map(|_| {
-            let slot = ImageSlot::new(Arc::clone(&decoder) as Arc<dyn ImageDecoder>, Bytes::from_static(b"1"));
+            let slot = ImageSlot::new(Arc::clone(&decoder) as Arc<dyn ImageDecoder>, Bytes::from_static(b"1"), false);
             bench.submit(Payload::Images(vec![Arc::new(slot)]), 1).unwrap()
         })
         .collect();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use takt_proto::admin::model_admin_server::ModelAdmin;
-use takt_proto::admin::{RetryVersionRequest, RetryVersionResponse};
+use takt_proto::admin::{GetMonitorReportRequest, GetMonitorReportResponse, RetryVersionRequest, RetryVersionResponse};
 use tonic::{Request, Response, Status};
 
 use crate::core::Core;
+use crate::error::{ErrorKind, InferError};
 
 /// Answers admin RPCs from the server's core.
 pub struct AdminService {
@@ -30,5 +31,14 @@ impl ModelAdmin for AdminService {
         let RetryVersionRequest { model, version } = request.into_inner();
         self.core.registry().retry(&model, version).await?;
         Ok(Response::new(RetryVersionResponse {}))
+    }
+
+    async fn get_monitor_report(
+        &self,
+        _: Request<GetMonitorReportRequest>,
+    ) -> Result<Response<GetMonitorReportResponse>, Status> {
+        let report = serde_json::to_string(&*self.core.monitor().report());
+        let report_json = report.map_err(|error| InferError::new(ErrorKind::Internal, error.to_string()))?;
+        Ok(Response::new(GetMonitorReportResponse { report_json }))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use takt_proto::DESCRIPTOR_SET;
 use takt_proto::admin::model_admin_server::ModelAdminServer;
+use takt_proto::feedback::feedback_server::FeedbackServer;
 use takt_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
@@ -12,6 +13,7 @@ use tonic_health::server::HealthReporter;
 
 use super::InferenceService;
 use super::admin::AdminService;
+use super::feedback::FeedbackService;
 use super::in_flight::InFlightLayer;
 use crate::core::Core;
 use crate::protocol::connections::{Connection, ConnectionInfo, Connections};
@@ -45,6 +47,7 @@ pub async fn serve(
         .max_decoding_message_size(settings.max_message_bytes)
         .max_encoding_message_size(settings.max_message_bytes);
     let admin = ModelAdminServer::new(AdminService::new(Arc::clone(&core)));
+    let feedback = FeedbackServer::new(FeedbackService::new(Arc::clone(&core)));
     let (health, health_service) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
@@ -63,6 +66,7 @@ pub async fn serve(
         .layer(InFlightLayer { server: in_flight, largest_message: settings.max_message_bytes })
         .add_service(inference)
         .add_service(admin)
+        .add_service(feedback)
         .add_service(health_service)
         .add_service(reflection)
         .add_service(reflection_alpha)

@@ -4,6 +4,7 @@ mod admin;
 mod deadline;
 pub mod decode;
 pub mod encode;
+mod feedback;
 pub mod in_flight;
 pub mod listen;
 mod service;

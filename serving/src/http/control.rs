@@ -42,6 +42,8 @@ pub(super) async fn overview(State(server): Server) -> Json<Value> {
             "GET /v2/models/{model}[/versions/{version}][/ready|/config|/stats]",
             "POST /v2/models/{model}[/versions/{version}]/infer",
             "GET /v2/models/stats",
+            "GET /monitor",
+            "POST /feedback",
             "POST /v2/repository/index",
             "POST /v2/repository/models/{model}/load|unload",
             "GET /v2/systemsharedmemory[/region/{region}]/status",
@@ -49,6 +51,11 @@ pub(super) async fn overview(State(server): Server) -> Json<Value> {
             "POST /v2/systemsharedmemory/unregister"
         ]
     }))
+}
+
+/// `GET /monitor`: what the monitor found at the end of the last pane, with its reasons.
+pub(super) async fn monitor(State(server): Server) -> Response {
+    Json(&*server.core.monitor().report()).into_response()
 }
 
 pub(super) async fn server_metadata(State(server): Server) -> Json<Value> {

@@ -5,6 +5,7 @@ pub mod body;
 pub mod control;
 pub mod decode;
 pub mod encode;
+mod feedback;
 mod infer;
 pub mod listen;
 mod raw;

@@ -13,6 +13,7 @@ use axum::{RequestPartsExt as _, Router};
 use serde::Deserialize;
 
 use super::control;
+use super::feedback::feedback;
 use super::infer::infer;
 use super::status::Failure;
 use crate::core::Core;
@@ -88,6 +89,8 @@ pub fn router(server: HttpServer) -> Router {
         .route("/v2/health/live", get(control::live))
         .route("/v2/health/ready", get(control::ready))
         .route("/v2/models/stats", get(control::all_statistics))
+        .route("/monitor", get(control::monitor))
+        .route("/feedback", post(feedback))
         .nest("/v2/models/{model}", model.clone())
         .nest("/v2/models/{model}/versions/{version}", model)
         .nest("/v2/repository", repository)

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use takt_artifact::decision::Judgement;
+use takt_artifact::judge::{Confidence, RowError};
 use takt_monitoring::events::PredictionId;
 use tokio::sync::oneshot;
 
 use crate::batch::batcher::{self, Refusal};
 use crate::batch::config::TimeoutAction;
-use crate::batch::job::{Job, Ticket};
+use crate::batch::images::ImageSlot;
+use crate::batch::job::{Job, Payload, Ticket};
 use crate::error::{ErrorKind, InferError};
+use crate::monitor::ObservedRow;
 use crate::registry::table::ServedTable;
 use crate::registry::version::ServedVersion;
 use crate::request::{InferRequest, NamedTensor, StageTimes};
@@ -52,6 +55,9 @@ pub async fn infer(table: &ServedTable, request: &InferRequest) -> Result<InferR
             Ok(None) => tokio::task::yield_now().await,
             Err(error) => {
                 version.stats.failed(error.kind(), arrived.elapsed());
+                if let Some(tap) = &version.tap {
+                    tap.failed(&request.origin, &error);
+                }
                 return Err(error);
             }
         }
@@ -67,6 +73,7 @@ async fn run_on(
 ) -> Result<Option<InferResponse>, InferError> {
     let wanted = validate::wanted_outputs(version, &request.outputs)?;
     let checked = validate::check(version, request, arrived)?;
+    let images = version.tap.as_ref().map(|_| images_of(version, &checked.inputs)).unwrap_or_default();
     let (reply, received) = oneshot::channel();
     let ticket = Arc::new(Ticket::default());
     let job = Job { inputs: checked.inputs, shapes: checked.shapes, ticket: Arc::clone(&ticket), reply };
@@ -79,11 +86,19 @@ async fn run_on(
             Refusal::Error(error) => Err(error),
         };
     }
+    if let Some(tap) = &version.tap {
+        tap.arrived(&request.origin, rows);
+    }
     let answer = batcher::wait(&version.batcher, ticket, received, expires, deadline).await?;
-    let judgements = judge(version, &answer.outputs);
-    match &judgements {
-        Ok(judgements) => judgements.iter().for_each(|judgement| version.stats.judged(judgement.verdict)),
+    let judged = judge(version, &answer.outputs);
+    match &judged {
+        Ok(judged) => judged.iter().for_each(|row| version.stats.judged(row.judgement.verdict)),
         Err(error) => tracing::warn!(version = %version.id, %error, "no verdict"),
+    }
+    let prediction = PredictionId::at(SystemTime::now().into());
+    if let Some(tap) = &version.tap {
+        let judged = judged.as_deref().unwrap_or_default();
+        tap.answered(&request.origin, prediction, &answer.times, observed(rows, judged, &images));
     }
     let outputs = wanted
         .into_iter()
@@ -101,26 +116,57 @@ async fn run_on(
     Ok(Some(InferResponse {
         version: Arc::clone(version),
         outputs,
-        judgements,
-        prediction: PredictionId::at(SystemTime::now().into()),
+        judgements: judged.map(|rows| rows.into_iter().map(|row| row.judgement).collect()),
+        prediction,
         times: answer.times,
         batch_rows: answer.batch_rows,
     }))
 }
 
+/// One row's verdict, and for the monitor how sure it is.
+struct JudgedRow {
+    judgement: Judgement,
+    confidence: Option<Confidence>,
+}
+
 /// One verdict per row of the output that the version decides by.
-fn judge(version: &ServedVersion, outputs: &[takt_backend::OutputTensor]) -> Result<Vec<Judgement>, InferError> {
+fn judge(version: &ServedVersion, outputs: &[takt_backend::OutputTensor]) -> Result<Vec<JudgedRow>, InferError> {
     let Some(judge) = &version.judge else { return Ok(Vec::new()) };
     let output = &outputs[judge.output];
     let scores = classify::as_f32(output.datatype, &output.data)
         .map_err(|error| InferError::new(ErrorKind::Internal, format!("decision of {}: {error}", version.id)))?;
     let classes = output.shape.last().copied().unwrap_or(1).max(1);
+    let watched = version.tap.is_some();
     scores
         .chunks_exact(classes)
         .map(|row| {
-            judge.judge.judge(row).map_err(|error| {
-                InferError::new(ErrorKind::RunFailed, format!("{} gave no verdict: {error}", version.id))
-            })
+            let judgement = judge.judge.judge(row)?;
+            let confidence = if watched { Some(judge.judge.confidence(row)?) } else { None };
+            Ok(JudgedRow { judgement, confidence })
         })
-        .collect()
+        .collect::<Result<_, RowError>>()
+        .map_err(|error| InferError::new(ErrorKind::RunFailed, format!("{} gave no verdict: {error}", version.id)))
+}
+
+/// The images of a request, where it has encoded ones.
+fn images_of(version: &ServedVersion, inputs: &[Payload]) -> Vec<Arc<ImageSlot>> {
+    let image = version.image.as_ref().and_then(|image| inputs.get(image.index));
+    match image {
+        Some(Payload::Images(slots)) => slots.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// What the monitor sees of each row.
+fn observed<'a>(
+    rows: usize,
+    judged: &'a [JudgedRow],
+    images: &'a [Arc<ImageSlot>],
+) -> impl ExactSizeIterator<Item = ObservedRow<'a>> {
+    (0..rows).map(|row| ObservedRow {
+        judgement: judged.get(row).map(|row| &row.judgement),
+        confidence: judged.get(row).and_then(|row| row.confidence),
+        image: images.get(row).and_then(|slot| slot.figures()),
+        encoded: images.get(row).map(|slot| slot.encoded()),
+    })
 }

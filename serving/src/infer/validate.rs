@@ -11,6 +11,7 @@ use crate::batch::images::ImageSlot;
 use crate::batch::job::Payload;
 use crate::batch::queue::Meta;
 use crate::error::InferError;
+use crate::monitor::VersionTap;
 use crate::registry::version::{ImageInput, ServedVersion};
 use crate::request::{InferRequest, InputTensor};
 
@@ -69,7 +70,7 @@ pub fn check(version: &ServedVersion, request: &InferRequest, arrived: Instant) 
         };
         let image = version.image.as_ref().filter(|image| image.index == index && tensor.datatype == DataType::Bytes);
         let checked = match image {
-            Some(image) => check_images(version, image, tensor)?,
+            Some(image) => check_images(version, image, tensor, arrived)?,
             None => check_tensor(version, spec, tensor)?,
         };
         if let Some((rows, first)) = rows
@@ -168,7 +169,12 @@ fn check_tensor(version: &ServedVersion, spec: &TensorSpec, tensor: &InputTensor
     Ok(CheckedInput { payload: Payload::Raw(tensor.data.clone()), shape, rows })
 }
 
-fn check_images(version: &ServedVersion, image: &ImageInput, tensor: &InputTensor) -> Result<CheckedInput, InferError> {
+fn check_images(
+    version: &ServedVersion,
+    image: &ImageInput,
+    tensor: &InputTensor,
+    arrived: Instant,
+) -> Result<CheckedInput, InferError> {
     let spec = &version.signature.inputs[image.index];
     let count = match tensor.shape[..] {
         [count] | [count, 1] => usize::try_from(count).ok(),
@@ -191,7 +197,11 @@ fn check_images(version: &ServedVersion, image: &ImageInput, tensor: &InputTenso
         )));
     }
     let [a, b, c] = image.shape;
-    let slot = |encoded| Arc::new(ImageSlot::new(Arc::clone(&image.decoder), encoded));
+    let measured = |tap: &Arc<VersionTap>| tap.measures_image(arrived);
+    let slot = |encoded| {
+        let measure = version.tap.as_ref().is_some_and(measured);
+        Arc::new(ImageSlot::new(Arc::clone(&image.decoder), encoded, measure))
+    };
     let (rows, shape): (usize, Box<[usize]>) =
         if version.batches() { (count, [a, b, c].into()) } else { (1, [count, a, b, c].into()) };
     Ok(CheckedInput { payload: Payload::Images(images.into_iter().map(slot).collect()), shape, rows })

@@ -4,6 +4,7 @@
 pub mod connections;
 pub mod descriptors;
 pub mod in_flight;
+pub mod labels;
 pub mod model;
 pub mod parameters;
 pub mod respond;

@@ -103,7 +103,7 @@ fn decode<'a>(image: &ImageInput, images: &[Vec<u8>]) -> Result<Input<'a>, Strin
     let mut buffer = AlignedBuffer::zeroed(row_bytes * images.len());
     let mut aligned = AlignedBuffer::zeroed(row_bytes);
     for (encoded, row) in images.iter().zip(buffer.bytes_mut().chunks_exact_mut(row_bytes)) {
-        image.decoder.decode(encoded, aligned.bytes_mut()).map_err(|error| format!("golden image: {error}"))?;
+        image.decoder.decode(encoded, aligned.bytes_mut(), false).map_err(|error| format!("golden image: {error}"))?;
         row.copy_from_slice(aligned.bytes());
     }
     let [a, b, c] = image.shape;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use takt_artifact::DataType;
-use takt_image::{ImageError, Preprocessor, Scratch};
+use takt_image::{ImageError, ImageStatistics, Preprocessor, Scratch};
 
 use crate::batch::images::ImageDecoder;
 use crate::error::{ErrorKind, InferError};
@@ -46,9 +46,10 @@ impl ImageDecoder for ImageRows {
         self.preprocessor.elements() * self.datatype.size().unwrap_or(1)
     }
 
-    fn decode(&self, encoded: &[u8], row: &mut [u8]) -> Result<(), InferError> {
+    fn decode(&self, encoded: &[u8], row: &mut [u8], measure: bool) -> Result<Option<ImageStatistics>, InferError> {
         let result = SCRATCH.with_borrow_mut(|scratch| {
             let result = self.write(encoded, row, scratch);
+            let result = result.map(|()| measure.then(|| scratch.statistics(&self.preprocessor)).flatten());
             scratch.trim(SCRATCH_KEPT);
             result
         });

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
-use takt_artifact::{Choice, Machine, Signature, VersionDir, choose};
+use takt_artifact::profile::Profile;
+use takt_artifact::{Choice, Judge, Machine, Signature, VersionDir, choose};
 use takt_backend::{Backend, LoadRequest, Placement, Session};
 use tracing::{info, warn};
 
@@ -19,6 +20,7 @@ use crate::batch::config::BatchConfig;
 use crate::batch::images::DecodePool;
 use crate::batch::instance::{Instance, RunObserver, warm_up};
 use crate::machine::available_memory;
+use crate::monitor::{MonitorHub, WatchRequest};
 use crate::repository::{FoundVersion, ModelConfig};
 use crate::state::{IntentKind, Journal, RunningSlot, RunningTable, UnixMillis, VersionId};
 use crate::supervise::{RunClock, Watchdog};
@@ -122,6 +124,8 @@ pub struct Loader {
     pub watchdog: Arc<Watchdog>,
     /// Where engines are cached.
     pub cache_dir: PathBuf,
+    /// Who watches what is served.
+    pub monitor: Arc<MonitorHub>,
 }
 
 impl Loader {
@@ -218,6 +222,15 @@ impl Loader {
         let stats = Arc::new(VersionStats::new(batch.max_batch_size));
         let label = format!("model '{}' version {}", id.model, id.version);
         let batcher = Arc::new(Batcher::new(label, batch.clone(), Arc::clone(&stats), Arc::clone(&self.decode)));
+        let tap = self.monitor.watch(WatchRequest {
+            id: id.clone(),
+            digest: dir.digest(),
+            classes: judge.as_ref().map(|judge| classes(&judge.judge)).unwrap_or_default(),
+            profile: profile(dir).map_err(LoadFailure::at(Stage::Digest))?,
+            artefact: choice.variant.file.clone(),
+            config: config.monitor.clone(),
+            stats: Arc::clone(&stats),
+        });
         let version = ServedVersion {
             id: id.clone(),
             dir: found.dir.clone(),
@@ -230,6 +243,7 @@ impl Loader {
             placement,
             batcher: Arc::clone(&batcher),
             stats,
+            tap,
             loaded_at: SystemTime::now(),
             artefact_bytes: artefact_bytes(&artefact),
             threads: Mutex::default(),
@@ -335,6 +349,18 @@ fn quarantine_reason(journal: &Journal, id: &VersionId) -> String {
         "{id} is quarantined: {why}; package a new version, or try this one again with 'takt models retry {} {}'",
         id.model, id.version
     )
+}
+
+/// Every class with whether it means that the part is good.
+fn classes(judge: &Judge) -> Vec<(String, bool)> {
+    judge.verdicts().map(|(label, good)| (label.to_owned(), good)).collect()
+}
+
+/// The drift reference of the package, where it has one.
+fn profile(dir: &VersionDir) -> Result<Option<Profile>, String> {
+    let Some(path) = dir.profile() else { return Ok(None) };
+    let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Profile::parse(&bytes).map(Some).map_err(|error| error.to_string())
 }
 
 /// The signature a manifest promises must be the one the runtime sees.

@@ -10,6 +10,7 @@ use takt_backend::Placement;
 
 use crate::batch::batcher::Batcher;
 use crate::batch::images::ImageDecoder;
+use crate::monitor::VersionTap;
 use crate::repository::config::ModelConfig;
 use crate::state::VersionId;
 use crate::telemetry::stats::VersionStats;
@@ -67,6 +68,8 @@ pub struct ServedVersion {
     pub batcher: Arc<Batcher>,
     /// Its counters.
     pub stats: Arc<VersionStats>,
+    /// Where the monitor looks on, if it does.
+    pub tap: Option<Arc<VersionTap>>,
     /// When it began to serve.
     pub loaded_at: SystemTime,
     /// Length of its artefact in bytes.

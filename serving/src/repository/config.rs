@@ -13,6 +13,7 @@ use super::fault::{ConfigFault, ConfigWarning, Position};
 use super::policy::VersionPolicy;
 use crate::batch::config::BatchConfig;
 pub use crate::batch::config::Joining;
+use crate::monitor::MonitorConfig;
 
 /// What Triton calls an ONNX model, in metadata and configuration.
 pub const PLATFORM: &str = "onnxruntime_onnx";
@@ -51,6 +52,8 @@ pub struct ModelConfig {
     pub warmup: Warmup,
     /// Bounds on single requests and runs.
     pub limits: Limits,
+    /// How it is watched.
+    pub monitor: MonitorConfig,
     /// What a manifest would say; for versions that have none.
     pub bare: BareVersion,
     /// Inputs that the configuration names, none if it leaves them to the model.
@@ -194,6 +197,7 @@ impl ModelConfig {
             on_new_version: OnNewVersion::default(),
             warmup: Warmup::default(),
             limits: Limits::default(),
+            monitor: MonitorConfig::default(),
             bare: BareVersion::default(),
             inputs: Vec::new(),
             outputs: Vec::new(),

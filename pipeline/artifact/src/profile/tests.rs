@@ -31,6 +31,7 @@ fn sample() -> Profile {
         created: "2026-03-01T08:30:00Z".to_owned(),
         origin: Origin::Packaged,
         version: None,
+        artefact: None,
         reference_sha256: "ab".repeat(32),
         segments: BTreeMap::from([(
             ANY_SEGMENT.to_owned(),

@@ -177,7 +177,7 @@ impl Scene {
     /// Time in UTC as RFC 3339.
     #[must_use]
     pub fn timestamp(&self) -> String {
-        crate::calendar::rfc3339(self.time)
+        takt_artifact::calendar::rfc3339(self.time)
     }
 }
 

@@ -11,6 +11,7 @@
 #![doc = include_str!("tables.toml")]
 //! ```
 
+mod monitor;
 mod reader;
 mod tables;
 
@@ -88,6 +89,7 @@ fn model(mut top: Section<'_>, config: &mut ModelConfig) {
     config.outputs = tables::tensors(top.sections("outputs"));
     config.providers = top.take("providers").map(tables::providers).unwrap_or_default();
     tables::limits(top.section("limits"), &mut config.limits);
+    monitor::monitor(top.section("monitor"), &mut config.monitor);
     config.joining = Joining::Dynamic;
 
     let batching = tables::batching(top.section("batching"), &mut config.batch);

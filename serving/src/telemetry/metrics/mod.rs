@@ -4,7 +4,10 @@
 //! Counters belong to a loaded version. One that is loaded again begins at zero, which Prometheus takes for the restart
 //! that it is. Labels are bounded by what is in the repository; no request is ever a label.
 
+mod device;
 mod families;
+mod monitor;
+mod quality;
 mod version;
 
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use std::sync::Arc;
 use prometheus::TextEncoder;
 
 use self::families::Families;
+use super::device::Device;
 use super::process;
 use crate::core::Core;
 use crate::protocol::in_flight::InFlightBytes;
@@ -23,13 +27,14 @@ use crate::registry::version::ServedVersion;
 pub struct Metrics {
     core: Arc<Core>,
     in_flight: Arc<InFlightBytes>,
+    device: Device,
 }
 
 impl Metrics {
     /// Metrics of that server.
     #[must_use]
     pub fn new(core: Arc<Core>, in_flight: Arc<InFlightBytes>) -> Self {
-        Self { core, in_flight }
+        Self { core, in_flight, device: Device::default() }
     }
 
     /// Everything, in Prometheus' text format 0.0.4.
@@ -46,8 +51,12 @@ impl Metrics {
         version::batches(&mut families, &versions);
         version::outcomes(&mut families, &versions);
         version::identity(&mut families, &versions);
+        monitor::drift(&mut families, &self.core.monitor().report());
+        quality::quality(&mut families, &self.core.monitor().report().quality);
+        monitor::stations(&mut families, self.core.monitor());
         self.models(&mut families);
         self.server(&mut families);
+        device::device(&mut families, &self.device);
         TextEncoder::new().encode_to_string(&families.finish())
     }
 

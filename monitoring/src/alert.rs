@@ -1,0 +1,167 @@
+//! Alerts: what fires and since when, debounced so that one odd pane is none.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+pub use takt_stats::debounce::Signal;
+use takt_stats::debounce::{Alert, Change, Debounce};
+
+use crate::events::UnixMillis;
+
+/// Two panes of three must agree, either way; after clearing there is quiet for a pane.
+const RULE: Debounce = Debounce { enter: 1.0, exit: -1.0, k: 2, n: 3, cool_down: 1 };
+
+/// Panes without a word after which a subject is gone: a version that was unloaded, a station that was taken away.
+const FORGOTTEN: u32 = 100;
+
+/// An alert that fires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Firing {
+    /// As the rule for Prometheus is called.
+    pub alert: &'static str,
+    /// What it is about, by label.
+    pub labels: BTreeMap<&'static str, String>,
+    /// Since when; milliseconds since 1970 UTC.
+    pub since: UnixMillis,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// An alert that began or ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Turned {
+    /// `fired` or `cleared`.
+    pub change: &'static str,
+    /// The alert.
+    #[serde(flatten)]
+    pub alert: Firing,
+}
+
+type Key = (&'static str, BTreeMap<&'static str, String>);
+
+/// What a rule says of one subject at the end of a pane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Says {
+    /// The rule, by the name that it has for Prometheus.
+    pub alert: &'static str,
+    /// The subject, by label.
+    pub labels: BTreeMap<&'static str, String>,
+    /// For, against, or nothing either way.
+    pub signal: Signal,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// All rules with their memory.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    known: BTreeMap<Key, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    alert: Alert,
+    since: UnixMillis,
+    reason: String,
+    silent: u32,
+}
+
+impl Alerts {
+    /// Takes what all rules say at the end of a pane; gives what turned.
+    pub fn observe(&mut self, at: UnixMillis, said: impl IntoIterator<Item = Says>) -> Vec<Turned> {
+        let mut turned = Vec::new();
+        for known in self.known.values_mut() {
+            known.silent += 1;
+        }
+        for Says { alert, labels, signal, reason } in said {
+            let key = (alert, labels);
+            let known = self.known.entry(key.clone()).or_insert_with(|| Known {
+                alert: Alert::new(RULE),
+                since: at,
+                reason: String::new(),
+                silent: 0,
+            });
+            known.silent = 0;
+            if signal == Signal::For {
+                known.reason = reason;
+            }
+            let change = known.alert.update(signal);
+            if change == Some(Change::Fired) {
+                known.since = at;
+            }
+            turned.extend(change.map(|change| told(&key, known, change)));
+        }
+        // What is no longer spoken of ends in silence, and says so if it fired.
+        self.known.retain(|key, known| {
+            let gone = known.silent > FORGOTTEN;
+            if gone && known.alert.is_firing() {
+                turned.push(told(key, known, Change::Cleared));
+            }
+            !gone
+        });
+        turned
+    }
+
+    /// What fires now.
+    #[must_use]
+    pub fn firing(&self) -> Vec<Firing> {
+        let firing = self.known.iter().filter(|(_, known)| known.alert.is_firing());
+        firing.map(|(key, known)| alert(key, known)).collect()
+    }
+}
+
+fn alert((alert, labels): &Key, known: &Known) -> Firing {
+    Firing { alert, labels: labels.clone(), since: known.since, reason: known.reason.clone() }
+}
+
+fn told(key: &Key, known: &Known, change: Change) -> Turned {
+    let change = match change {
+        Change::Fired => "fired",
+        Change::Cleared => "cleared",
+    };
+    Turned { change, alert: alert(key, known) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skew(signal: Signal) -> Says {
+        Says { alert: "TaktThroughputSkew", labels: BTreeMap::new(), signal, reason: "7.5 times".to_owned() }
+    }
+
+    #[test]
+    fn one_odd_pane_is_no_alert_and_two_of_three_are() {
+        use Signal::{Against, For};
+        let mut alerts = Alerts::default();
+        let panes = [Against, For, Against, For, For, Against, Against];
+        let turned =
+            panes.map(|signal| alerts.observe(UnixMillis(0), [skew(signal)]).first().map(|turned| turned.change));
+        assert_eq!(turned, [None, None, None, Some("fired"), None, None, Some("cleared")]);
+        assert!(alerts.firing().is_empty());
+    }
+
+    #[test]
+    fn what_fires_says_since_when_and_why() {
+        let mut alerts = Alerts::default();
+        for at in 1..4 {
+            alerts.observe(UnixMillis(at), [skew(Signal::For)]);
+        }
+        let [firing] = &alerts.firing()[..] else { panic!("{:?}", alerts.firing()) };
+        assert_eq!(
+            (firing.alert, firing.since, firing.reason.as_str()),
+            ("TaktThroughputSkew", UnixMillis(2), "7.5 times")
+        );
+    }
+
+    #[test]
+    fn what_nobody_speaks_of_any_more_ends() {
+        let mut alerts = Alerts::default();
+        for at in 1..4 {
+            alerts.observe(UnixMillis(at), [skew(Signal::For)]);
+        }
+        let ended: Vec<_> = (0..=FORGOTTEN).flat_map(|_| alerts.observe(UnixMillis(9), [])).collect();
+        assert_eq!(ended.iter().map(|turned| turned.change).collect::<Vec<_>>(), ["cleared"]);
+        assert!(alerts.known.is_empty());
+    }
+}
