@@ -1,11 +1,15 @@
 //! Stages from data to a packaged version: the part of Takt that makes models, beside the part that serves them.
 
 pub mod card;
+mod cores;
 pub mod data;
+#[cfg(feature = "tables")]
+pub mod drift;
 pub mod evaluate;
 mod file;
 pub mod latency;
 mod math;
+mod page;
 pub mod predict;
 pub mod progress;
 pub mod prune;

@@ -9,6 +9,8 @@ mod demo;
 #[cfg(feature = "serve")]
 mod doctor;
 #[cfg(feature = "pipeline")]
+mod drift;
+#[cfg(feature = "pipeline")]
 mod evaluate;
 #[cfg(feature = "pipeline")]
 mod fit;
@@ -67,6 +69,8 @@ enum Command {
     #[cfg(feature = "pipeline")]
     Data(data::DataArgs),
     #[cfg(feature = "pipeline")]
+    Drift(drift::DriftArgs),
+    #[cfg(feature = "pipeline")]
     Train(fit::TrainArgs),
     #[cfg(feature = "pipeline")]
     Distil(fit::DistilArgs),
@@ -103,6 +107,8 @@ pub fn run(cli: Cli) -> ExitCode {
         #[cfg(feature = "pipeline")]
         Command::Data(args) => data::run(args),
         #[cfg(feature = "pipeline")]
+        Command::Drift(args) => drift::run(args),
+        #[cfg(feature = "pipeline")]
         Command::Train(args) => fit::train(args),
         #[cfg(feature = "pipeline")]
         Command::Distil(args) => fit::distil(args),
@@ -128,6 +134,12 @@ pub fn run(cli: Cli) -> ExitCode {
 #[expect(clippy::print_stderr, reason = "errors of commands are for the person at the terminal")]
 fn report(error: &anyhow::Error) {
     eprintln!("error: {error:#}");
+}
+
+/// What commands on tables say where the build has none.
+#[cfg(all(feature = "pipeline", not(feature = "tables")))]
+fn needs_tables() -> anyhow::Result<ExitCode> {
+    anyhow::bail!("this build reads no tables; build it with them: cargo build --release --features tables")
 }
 
 /// The text of a file that a flag names.

@@ -1,21 +1,21 @@
-//! What can be told of image files without a model: whether they can be decoded, how large and how bright they are, and
+//! What can be told of image files without a model: whether they can be decoded, how large they are, how they look, and
 //! which are the same.
 
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 use takt_artifact::Preprocess;
 use takt_artifact::preprocess::{Color, Filter, Layout, Resize};
-use takt_image::{Limits, Preprocessor, Scratch, SpecError};
+use takt_image::{ImageStatistics, Limits, Preprocessor, Scratch, SpecError};
 
+use crate::cores;
 use crate::progress::Progress;
 
-/// Side of the grey picture whose mean is the brightness.
-const SIDE: u32 = 64;
+/// Side of the picture that figures are taken from: sharpness and noise depend on it.
+const SIDE: u32 = 256;
 
 /// What was found out about a file.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -28,8 +28,8 @@ pub struct ImageFacts {
     pub width: Option<u32>,
     /// Height in pixels, where it can be decoded.
     pub height: Option<u32>,
-    /// Mean luma (ITU-R BT.601), 0 black to 255 white, where it can be decoded.
-    pub brightness: Option<f64>,
+    /// How it looks at 256 by 256 pixels, where it can be decoded.
+    pub statistics: Option<ImageStatistics>,
     /// Why it cannot be read or decoded.
     pub error: Option<String>,
 }
@@ -47,33 +47,17 @@ pub fn inspect(
 ) -> Result<Option<Vec<ImageFacts>>, SpecError> {
     let preprocessor = Preprocessor::new(&spec(), Limits::default())?;
     progress.begin(files.len() as u64);
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let (mut scratch, mut facts) = (Scratch::new(), Vec::new());
-        while !stop.load(Ordering::Relaxed) {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(file) = files.get(index) else { break };
-            facts.push((index, of_file(file, &preprocessor, &mut scratch)));
-            progress.advance();
-        }
-        facts
-    };
-    let mut facts: Vec<(usize, ImageFacts)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.get()).map(|_| scope.spawn(work)).collect();
-        let results = workers.into_iter().map(|worker| match worker.join() {
-            Ok(facts) => facts,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        results.flatten().collect()
+    let state = || (Scratch::new(), Vec::new());
+    let stopped = || stop.load(Ordering::Relaxed);
+    let facts = cores::each(files.len(), threads, state, stopped, |(scratch, luma), index| {
+        let facts = files.get(index).map(|file| of_file(file, &preprocessor, scratch, luma));
+        progress.advance();
+        facts.unwrap_or_default()
     });
-    if facts.len() < files.len() {
-        return Ok(None);
-    }
-    facts.sort_unstable_by_key(|(index, _)| *index);
-    Ok(Some(facts.into_iter().map(|(_, facts)| facts).collect()))
+    Ok((facts.len() == files.len()).then_some(facts))
 }
 
-fn of_file(file: &Path, preprocessor: &Preprocessor, scratch: &mut Scratch) -> ImageFacts {
+fn of_file(file: &Path, preprocessor: &Preprocessor, scratch: &mut Scratch, luma: &mut Vec<u8>) -> ImageFacts {
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
         Err(error) => return ImageFacts { error: Some(format!("cannot be read: {error}")), ..ImageFacts::default() },
@@ -82,9 +66,8 @@ fn of_file(file: &Path, preprocessor: &Preprocessor, scratch: &mut Scratch) -> I
     let facts = ImageFacts { bytes: Some(bytes.len() as u64), sha256: Some(sha256), ..ImageFacts::default() };
     match preprocessor.decode(&bytes, scratch) {
         Ok((info, pixels)) => {
-            let sum: u64 = pixels.data.iter().map(|sample| u64::from(*sample)).sum();
-            let brightness = sum as f64 / pixels.data.len().max(1) as f64;
-            ImageFacts { width: Some(info.width), height: Some(info.height), brightness: Some(brightness), ..facts }
+            let statistics = ImageStatistics::of(&pixels, luma);
+            ImageFacts { width: Some(info.width), height: Some(info.height), statistics, ..facts }
         }
         Err(error) => ImageFacts { error: Some(error.to_string()), ..facts },
     }
@@ -97,7 +80,7 @@ fn spec() -> Preprocess {
         width: SIDE,
         height: SIDE,
         layout: Layout::Nhwc,
-        color: Color::Gray,
+        color: Color::Rgb,
         resize: Resize::Stretch,
         filter: Filter::Bilinear,
         scale: 1.0,
@@ -126,7 +109,7 @@ mod tests {
         let files = [good, folder.path().join("gone.bmp"), torn, copy];
         let facts = inspect(&files, TWO, &Silent, &AtomicBool::new(false)).unwrap().unwrap();
         assert_eq!((facts[0].width, facts[0].height), (Some(SIDE as u32), Some(SIDE as u32)));
-        assert!((100.0..120.0).contains(&facts[0].brightness.unwrap()), "{facts:?}");
+        assert!((0.4..0.48).contains(&facts[0].statistics.unwrap().brightness), "{facts:?}");
         assert_eq!(facts[0], facts[3]);
         assert!(facts[1].error.as_ref().unwrap().starts_with("cannot be read"), "{facts:?}");
         assert!(facts[1].sha256.is_none() && facts[2].sha256.is_some() && facts[2].sha256 != facts[0].sha256);

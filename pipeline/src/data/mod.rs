@@ -17,6 +17,8 @@ mod partition;
 pub mod split;
 pub mod surface;
 #[cfg(feature = "tables")]
+mod table;
+#[cfg(feature = "tables")]
 mod validate;
 
 pub use augment::{Augment, Shape, View};
@@ -29,5 +31,7 @@ pub use inspect::{ImageFacts, inspect};
 pub use layout::Layout;
 pub use partition::{Partition, Selection};
 pub use split::Split;
+#[cfg(feature = "tables")]
+pub(crate) use table::Rows;
 #[cfg(feature = "tables")]
 pub use validate::validate;

@@ -9,6 +9,7 @@
 //! The only crate that knows polars; none of its types leave it.
 
 mod column;
+pub mod drift;
 mod error;
 mod table;
 pub mod validate;

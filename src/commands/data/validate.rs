@@ -51,5 +51,5 @@ pub fn run(args: &Validate) -> anyhow::Result<ExitCode> {
 
 #[cfg(not(feature = "tables"))]
 pub fn run(_: &Validate) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("this build reads no tables; build it with them: cargo build --release --features tables")
+    super::super::needs_tables()
 }
