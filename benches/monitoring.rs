@@ -124,9 +124,9 @@ fn copy(from: &Path, to: &Path) -> Outcome<()> {
         let entry = entry?;
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?
+            copy(&entry.path(), &target)?;
         } else {
-            std::fs::copy(entry.path(), &target).map(drop)?
+            std::fs::copy(entry.path(), &target)?;
         }
     }
     Ok(())

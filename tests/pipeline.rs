@@ -142,6 +142,31 @@ fn from_nothing_to_a_published_version_through_a_kill_and_then_nothing_more() {
     assert!(text(&cleaned.stdout).contains("removed version-"), "{}", text(&cleaned.stdout));
 }
 
+/// Files larger than the limit are refused by the system, as all are when a disk is full.
+#[cfg(unix)]
+#[test]
+fn a_model_that_cannot_be_written_leaves_nothing_half_written_and_the_run_goes_on() {
+    let bench = Bench::new();
+    let stages = RECIPE.split("[[stage]]\nname = \"small\"").next().unwrap().replace("epochs = 3", "epochs = 1");
+    fs::write(bench.0.path().join("line.toml"), stages).unwrap();
+    // 50 or 100 KiB by the shell; the images are smaller, the model is not.
+    let limited = r#"trap '' XFSZ; ulimit -f 100; exec "$0" pipeline run line.toml"#;
+    let mut shell = Command::new("sh");
+    shell.current_dir(bench.0.path()).args(["-c", limited, env!("CARGO_BIN_EXE_takt")]);
+    let refused = shell.output().unwrap();
+    let told = text(&refused.stdout);
+    assert_eq!(refused.status.code(), Some(1), "{told}{}", text(&refused.stderr));
+    assert!(told.contains("cannot write") && told.contains("epoch-1.onnx: File too large"), "{told}");
+    assert!(told.contains("allow larger files"), "{told}");
+    let running = bench.running("big").unwrap();
+    let left = fs::read_dir(running.join("checkpoint")).unwrap().count();
+    assert_eq!(left, 0, "no part of a model");
+
+    let again = bench.run(&["--json"]);
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    assert_eq!(what_happened(&again), ["cached", "ran"]);
+}
+
 #[test]
 fn a_file_that_is_wrong_is_told_before_anything_runs() {
     let bench = Bench::new();

@@ -113,12 +113,12 @@ pub fn set_weight_bits(model: &mut Model, bits: u8) {
     model.set_metadata(WEIGHT_BITS, &bits.to_string());
 }
 
-fn entry<T: DeserializeOwned>(model: &Model, key: &'static str) -> Result<Option<T>, CardError> {
+pub(crate) fn entry<T: DeserializeOwned>(model: &Model, key: &'static str) -> Result<Option<T>, CardError> {
     let Some(text) = model.metadata(key) else { return Ok(None) };
     serde_json::from_str(text).map(Some).map_err(|error| CardError::Entry { key, reason: error.to_string() })
 }
 
-fn put(model: &mut Model, key: &'static str, value: &impl Serialize) -> Result<(), CardError> {
+pub(crate) fn put(model: &mut Model, key: &'static str, value: &impl Serialize) -> Result<(), CardError> {
     let text = serde_json::to_string(value).map_err(|error| CardError::Entry { key, reason: error.to_string() })?;
     model.set_metadata(key, &text);
     Ok(())

@@ -12,11 +12,14 @@ pub(crate) enum Lock {
     Theirs(File),
 }
 
-/// Writes the file aside and renames it, so that nobody sees half of it.
+/// Writes the file aside and renames it, so that nobody sees half of it. On failure nothing stays.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = path.with_extension("partial");
-    fs::write(&aside, bytes)?;
-    fs::rename(&aside, path)
+    let written = fs::write(&aside, bytes).and_then(|()| fs::rename(&aside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&aside);
+    }
+    written
 }
 
 /// Opens a file for reading and writing, makes it where it is missing, and locks it. An error comes with what failed.
@@ -27,5 +30,24 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, (&'static str, io::Error)> {
         Ok(()) => Ok(Lock::Ours(file)),
         Err(TryLockError::WouldBlock) => Ok(Lock::Theirs(file)),
         Err(TryLockError::Error(error)) => Err(("lock", error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `/dev/full` refuses every write as a full disk does.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn on_a_full_disk_the_old_file_stays_and_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        replace(&path, b"old").unwrap();
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("report.partial")).unwrap();
+        let error = replace(&path, b"new").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -8,6 +8,7 @@ pub mod drift;
 pub mod evaluate;
 mod file;
 pub mod latency;
+pub mod lineage;
 mod math;
 mod page;
 pub mod predict;
@@ -20,4 +21,7 @@ pub mod run;
 pub mod stage;
 #[cfg(test)]
 mod testing;
+mod told;
 pub mod train;
+
+pub use told::told;

@@ -72,7 +72,12 @@ impl Runner {
     /// # Errors
     /// No runtime takes the model, or it has no output `[batch, classes]`.
     pub fn file(path: &Path) -> Result<Self, PredictError> {
-        let session = open_session(path)?;
+        Self::of_file(path, weight_bits(path))
+    }
+
+    /// As [`Self::file`], where it is known how many bits the weights have.
+    pub(crate) fn of_file(path: &Path, weight_bits: Option<u8>) -> Result<Self, PredictError> {
+        let session = open_session(path, weight_bits)?;
         let shape = session.signature().outputs.first().map(|output| output.shape.clone()).unwrap_or_default();
         let classes = match shape.as_slice() {
             [_, classes] => usize::try_from(*classes).map_err(|_| PredictError::NoClasses(format!("{shape:?}")))?,
@@ -101,27 +106,30 @@ impl Runner {
             }
         }
     }
+}
 
-    /// All outputs of a session on some samples as they are, as one batch.
-    pub(crate) fn outputs(
-        session: &mut dyn Session,
-        images: &Arc<Images>,
-        samples: &[usize],
-    ) -> Result<Vec<NamedOutput>, PredictError> {
-        let size = NonZeroUsize::new(samples.len()).unwrap_or(NonZeroUsize::MIN);
-        let batching = Batching { size, tail: Tail::Keep, views: Views::Plain, threads: NonZeroUsize::MIN };
-        match Batches::start(images, samples, batching)?.next().transpose()? {
-            Some(batch) => run_session(session, &batch),
-            None => Ok(Vec::new()),
-        }
+/// All outputs of a session on some samples as they are, as one batch.
+pub(crate) fn run_samples(
+    session: &mut dyn Session,
+    images: &Arc<Images>,
+    samples: &[usize],
+) -> Result<Vec<NamedOutput>, PredictError> {
+    let size = NonZeroUsize::new(samples.len()).unwrap_or(NonZeroUsize::MIN);
+    let batching = Batching { size, tail: Tail::Keep, views: Views::Plain, threads: NonZeroUsize::MIN };
+    match Batches::start(images, samples, batching)?.next().transpose()? {
+        Some(batch) => run_session(session, &batch),
+        None => Ok(Vec::new()),
     }
+}
+
+/// Bits of a model file's weights, where it says so. What cannot be read is told by who loads it.
+pub(crate) fn weight_bits(path: &Path) -> Option<u8> {
+    Model::load(path).ok().and_then(|model| card::weight_bits(&model))
 }
 
 /// Opens a model file on ONNX Runtime where it is built in and found, else on tract. One thread: figures of a model, not of
 /// a machine's cores.
-pub(crate) fn open_session(path: &Path) -> Result<Box<dyn Session>, PredictError> {
-    // What cannot be read is told by who loads it.
-    let weight_bits = Model::load(path).ok().and_then(|model| card::weight_bits(&model));
+pub(crate) fn open_session(path: &Path, weight_bits: Option<u8>) -> Result<Box<dyn Session>, PredictError> {
     let request = LoadRequest { model: path.to_owned(), weight_bits, ..LoadRequest::default() };
     match onnxruntime()? {
         Some(backend) => Ok(backend.load(&request)?),

@@ -7,7 +7,6 @@ pub mod error;
 pub mod grpc;
 pub mod http;
 pub mod infer;
-pub mod machine;
 pub mod monitor;
 pub mod protocol;
 pub mod registry;

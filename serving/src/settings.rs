@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::machine::total_memory;
 use crate::monitor::{MonitorSettings, RawMonitorSettings};
 
 /// Who decides which models are loaded.
@@ -252,7 +251,7 @@ pub fn default_state_root() -> PathBuf {
 
 /// An eighth of the memory.
 fn default_in_flight_bytes() -> usize {
-    usize::try_from(total_memory().unwrap_or(2 << 30) / 8).unwrap_or(usize::MAX)
+    usize::try_from(takt_backend::memory::total().unwrap_or(2 << 30) / 8).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -36,6 +36,16 @@ pub struct DistilArgs {
     /// Weight of the mean squared difference of logits [default: 0]
     #[arg(long)]
     logits_l2: Option<f64>,
+    /// Weight of the mean squared difference of features, each channel averaged over the image; the student must be one that the
+    /// teacher was pruned to, or as wide [default: 0]
+    #[arg(long, value_name = "WEIGHT")]
+    feature_weight: Option<f64>,
+    /// Value of the graph that is compared as features [default: what the last layer reads]
+    #[arg(long, value_name = "VALUE", requires = "feature_weight")]
+    tap: Option<String>,
+    /// The same in the teacher's graph [default: as --tap]
+    #[arg(long, value_name = "VALUE", requires = "feature_weight")]
+    teacher_tap: Option<String>,
     /// Views of each image for which the teacher's answers are kept [default: 8]
     #[arg(long)]
     views: Option<u64>,
@@ -107,6 +117,9 @@ pub fn distil(args: DistilArgs) -> anyhow::Result<ExitCode> {
         temperature: args.temperature.unwrap_or(plain.temperature),
         alpha: args.alpha.unwrap_or(plain.alpha),
         logits_l2: args.logits_l2.unwrap_or(plain.logits_l2),
+        features: args.feature_weight.unwrap_or(plain.features),
+        tap: args.tap,
+        teacher_tap: args.teacher_tap,
         views: args.views.unwrap_or(plain.views),
     };
     args.fit.run(Some((args.teacher, distil)))

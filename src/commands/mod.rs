@@ -133,6 +133,10 @@ pub fn run(cli: Cli) -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "errors of commands are for the person at the terminal")]
 fn report(error: &anyhow::Error) {
+    // Errors that name their causes name them once, with what to do about a full disk.
+    #[cfg(feature = "pipeline")]
+    eprintln!("error: {}", takt_pipeline::told(error.as_ref()));
+    #[cfg(not(feature = "pipeline"))]
     eprintln!("error: {error:#}");
 }
 

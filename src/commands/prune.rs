@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use takt_pipeline::prune::{Criterion, Keep, Measure, Settings as Cut};
+use takt_pipeline::prune::{Criterion, Keep, Measure, Select, Settings as Cut};
 use takt_pipeline::stage::{self, MODEL, Prune, Pruned};
 use takt_pipeline::train::{Distil, Sparsity};
 
@@ -32,6 +32,9 @@ pub struct PruneArgs {
     /// By what a channel is judged
     #[arg(long, value_enum, default_value = "gamma")]
     criterion: Judge,
+    /// From which groups of channels
+    #[arg(long, value_enum, default_value = "greedy")]
+    select: From,
     /// Rounds of cutting and fine-tuning
     #[arg(long, value_name = "N", default_value = "2")]
     rounds: NonZeroU32,
@@ -51,6 +54,9 @@ pub struct PruneArgs {
     /// Epochs of fine-tuning in each round [default: 30, or as the settings say]
     #[arg(long, value_name = "N")]
     epochs: Option<u32>,
+    /// Weight of the mean squared difference to the model's features as it was, in fine-tuning [default: 0]
+    #[arg(long, value_name = "WEIGHT")]
+    feature_weight: Option<f64>,
     /// TOML file with settings of the fine-tuning
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -102,6 +108,14 @@ enum Judge {
     Taylor,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum From {
+    /// Where they are missed least for what they save
+    Greedy,
+    /// From all alike: the same share of every group
+    Uniform,
+}
+
 /// An amount of that measure.
 fn amount(text: &str, measure: Measure) -> Result<Keep, String> {
     text.parse::<Keep>()?.of(measure)
@@ -119,15 +133,20 @@ pub fn run(args: PruneArgs) -> anyhow::Result<ExitCode> {
         Judge::L2 => Criterion::L2,
         Judge::Taylor => Criterion::Taylor,
     };
+    let select = match args.select {
+        From::Greedy => Select::Greedy,
+        From::Uniform => Select::Uniform,
+    };
+    let plain = Distil::default();
     let run = Prune {
         model: args.model,
-        cut: Cut { measure, keep, block: args.block, ..Cut::default() },
+        cut: Cut { measure, keep, select, block: args.block, ..Cut::default() },
         criterion,
         sparsity: args.sparsity.map(|strength| Sparsity { strength }),
         sparse_epochs: args.sparse_epochs,
         rounds: args.rounds,
         settings,
-        distil: Distil::default(),
+        distil: Distil { features: args.feature_weight.unwrap_or(plain.features), ..plain },
         max_drop: args.max_drop,
         latencies: args.latencies,
     };

@@ -56,7 +56,7 @@ fn panels_do_not_overlap_and_every_one_asks_something() {
 fn dashboards_name_metrics_that_the_server_declares() {
     let declared = declared();
     let boards = boards();
-    let expressions = boards.iter().flat_map(|board| board.expressions());
+    let expressions = boards.iter().flat_map(grafana::Board::expressions);
     let mut seen = 0;
     for expression in expressions {
         for name in names(expression) {

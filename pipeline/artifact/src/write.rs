@@ -63,6 +63,7 @@ pub enum WriteError {
         /// File or directory.
         path: PathBuf,
         /// What the system said.
+        #[source]
         cause: io::Error,
     },
 }

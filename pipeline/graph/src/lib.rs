@@ -2,8 +2,8 @@
 //!
 //! A [`Model`] is what the file says, and nothing else: what we do not understand is kept and written back. On it work
 //! [`shape`] inference with a symbolic batch, [`patch`]es that a pass proposes and a driver checks, the [`clean`]-up passes,
-//! structural pruning by dependency groups ([`channels`]), costs per node ([`cost`]), the built-in architectures ([`arch`])
-//! and the executor on candle tensors ([`execute`]).
+//! structural pruning by dependency groups ([`channels`]), costs per node ([`cost`]), where a classifier ends ([`head`]), the
+//! built-in architectures ([`arch`]) and the executor on candle tensors ([`execute`]).
 //!
 //! ```no_run
 //! use takt_graph::{Model, channels, clean};
@@ -26,6 +26,7 @@ pub mod cost;
 pub mod execute;
 pub mod external;
 pub mod graph;
+pub mod head;
 mod load;
 mod model;
 pub mod node;

@@ -93,6 +93,11 @@ impl Model {
         }
     }
 
+    /// Takes a `metadata_props` entry away.
+    pub fn remove_metadata(&mut self, key: &str) {
+        self.rest.metadata_props.retain(|entry| entry.key() != key);
+    }
+
     /// Checks the graph again, and sorts its nodes.
     ///
     /// # Errors

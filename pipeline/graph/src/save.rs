@@ -34,6 +34,7 @@ pub enum SaveError {
         /// The file.
         path: PathBuf,
         /// What the system said.
+        #[source]
         cause: io::Error,
     },
     /// Without its weights it is too long still.

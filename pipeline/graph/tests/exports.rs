@@ -199,3 +199,16 @@ fn everything_but_the_ends_can_be_pruned() {
         }
     }
 }
+
+#[test]
+fn the_last_layer_reads_the_pooled_features_of_every_classifier() {
+    for (name, mut model, _) in exports() {
+        on(&name, clean::clean(&mut model));
+        let tap = takt_graph::head::features(&model).unwrap_or_else(|| panic!("{name} has no features"));
+        let facts = on(&name, infer(&model));
+        let shape = facts.get(tap).shape.clone().unwrap_or_default();
+        let weight = model.graph().node.iter().rev().find(|node| node.is("Gemm")).unwrap().input_name(1).unwrap();
+        let weight = model.graph().initializer_named(weight).unwrap().shape().unwrap();
+        assert_eq!((shape.len(), shape[1].size()), (2, Some(weight[1])), "{name}: {tap}");
+    }
+}

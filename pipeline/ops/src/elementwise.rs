@@ -1,44 +1,11 @@
-//! Operations on each element by itself: ReLU, clamp, sum, sum and ReLU.
+//! Sums, element by element, and what operations on each element by itself share.
 
 use candle_core::{Device, Result, Tensor, bail};
 
+use crate::activation::positive;
 use crate::batch::{Batch, Data, Dims, check, in_order};
-use crate::parallel::{map, map2};
+use crate::parallel::map2;
 use crate::tape::{Form, Inputs, record};
-
-/// `max(x, 0)`, of any shape.
-///
-/// # Errors
-/// If `x` is not F32 on the CPU, or has gaps.
-pub fn relu(x: &Tensor) -> Result<Tensor> {
-    clamp(x, 0.0, f32::INFINITY)
-}
-
-/// `min(max(x, low), high)`, of any shape; the derivative is 1 strictly within the bounds and 0 elsewhere.
-///
-/// # Errors
-/// If `x` is not F32 on the CPU, or has gaps, or the bounds are not in order.
-pub fn clamp(x: &Tensor, low: f32, high: f32) -> Result<Tensor> {
-    if low.is_nan() || high.is_nan() || low > high {
-        bail!("clamp: the bounds are {low} and {high}, expected the lower one first")
-    }
-    let maps = Flat::of(x, "clamp", "the input")?;
-    let data = map(&maps.read()?, |v| {
-        // Two choices, so that the loop has no branches and is compiled to vectors; NaN comes through.
-        let v = if v < low { low } else { v };
-        if v > high { high } else { v }
-    });
-    record("clamp", maps.form(), data, Inputs::of(&[x]), move |gradient| {
-        let gradient = maps.alike(gradient, "clamp")?;
-        let dx = map2(&maps.read()?, &gradient.read()?, |v, g| if (v > low) & (v < high) { g } else { 0.0 });
-        Ok(vec![Some(maps.tensor(dx)?)])
-    })
-}
-
-/// `max(v, 0)` that lets NaN through, as it must not go unnoticed.
-pub(crate) fn positive(v: f32) -> f32 {
-    if v < 0.0 { 0.0 } else { v }
-}
 
 /// `a + b`, of one shape.
 ///

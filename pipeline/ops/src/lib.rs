@@ -7,10 +7,12 @@
 //!
 //! Results do not depend on the number of threads.
 
+mod activation;
 mod batch;
 mod clip;
 mod conv;
 mod elementwise;
+mod gate;
 mod linear;
 mod norm;
 mod parallel;
@@ -21,8 +23,10 @@ mod sgd;
 mod simd;
 mod tape;
 
+pub use activation::{Activation, activate, relu};
 pub use conv::{Conv2dParams, conv2d};
-pub use elementwise::{add, add_relu, clamp, relu};
+pub use elementwise::{add, add_relu};
+pub use gate::gate;
 pub use linear::{cross_entropy, linear};
 pub use norm::{BatchStats, batch_norm_eval, batch_norm_train};
 pub use parallel::in_pool;

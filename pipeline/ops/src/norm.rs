@@ -1,13 +1,14 @@
-//! Batch normalisation, with the ReLU that follows it (Ioffe and Szegedy 2015).
+//! Batch normalisation, with the activation that follows it (Ioffe and Szegedy 2015).
 
 use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor, bail};
 use rayon::prelude::*;
 
+use crate::activation::{Activation, Behind, pulls, values, with_curve};
 use crate::batch::{Batch, Data, check};
-use crate::elementwise::{batch_tensor, positive, whole};
-use crate::simd::{map, map2, sum, sum2};
+use crate::elementwise::{batch_tensor, whole};
+use crate::simd::{sum, sum2, update};
 use crate::tape::{Form, Inputs, record};
 
 /// Statistics of a batch by channel, each `[C]`, for running averages.
@@ -20,17 +21,19 @@ pub struct BatchStats {
 }
 
 /// Normalises `x`, `[N, C, H, W]`, by the statistics of the batch: `gamma * (x - mean) / sqrt(var + eps) + beta` with the
-/// biased variance, `gamma` and `beta` `[C]`; `relu` cuts at zero.
+/// biased variance, `gamma` and `beta` `[C]`; each element then goes through the activation.
 ///
 /// # Errors
-/// If shapes do not fit, `eps` is not a positive number, or a tensor is not F32 on the CPU.
+/// If shapes do not fit, `eps` is not a positive number, a tensor is not F32 on the CPU, or the activation's parameters are not
+/// numbers in order.
 pub fn batch_norm_train(
     x: &Tensor,
     gamma: &Tensor,
     beta: &Tensor,
     eps: f64,
-    relu: bool,
+    activation: Option<Activation>,
 ) -> Result<(Tensor, BatchStats)> {
+    activation.map_or(Ok(()), Activation::check)?;
     let batch = Batch::of(x, "batch_norm", "the input")?;
     let dims = batch.dims;
     let (scale, shift) = (channels(gamma, dims.c, "gamma")?, channels(beta, dims.c, "beta")?);
@@ -44,7 +47,7 @@ pub fn batch_norm_train(
         .map(|((out, x), (gamma, beta))| {
             let mean = sum(x, |x| x) / count;
             let var = sum(x, |x| (x - mean) * (x - mean)) / count;
-            Affine::new(mean, var, *gamma, *beta, eps).apply(x, out, relu);
+            Affine::new(mean, var, *gamma, *beta, eps).apply(x, out, activation);
             (mean, var)
         })
         .collect();
@@ -54,7 +57,7 @@ pub fn batch_norm_train(
         mean: Tensor::from_iter(moments.iter().map(|(mean, _)| *mean), &Device::Cpu)?,
         var: Tensor::from_iter(moments.iter().map(|(_, var)| *var * unbiased), &Device::Cpu)?,
     };
-    let state = State::new(batch, moments, &scale, &shift, eps, relu, true);
+    let state = State::new(batch, moments, &scale, &shift, eps, activation, true);
     Ok((state.record(out, &[x, gamma, beta])?, stats))
 }
 
@@ -62,7 +65,7 @@ pub fn batch_norm_train(
 /// into them. Otherwise as [`batch_norm_train`].
 ///
 /// # Errors
-/// If shapes do not fit, `eps` is not a positive number, or a tensor is not F32 on the CPU.
+/// As [`batch_norm_train`].
 pub fn batch_norm_eval(
     x: &Tensor,
     gamma: &Tensor,
@@ -70,8 +73,9 @@ pub fn batch_norm_eval(
     mean: &Tensor,
     var: &Tensor,
     eps: f64,
-    relu: bool,
+    activation: Option<Activation>,
 ) -> Result<Tensor> {
+    activation.map_or(Ok(()), Activation::check)?;
     let batch = Batch::of(x, "batch_norm", "the input")?;
     let dims = batch.dims;
     let (scale, shift) = (channels(gamma, dims.c, "gamma")?, channels(beta, dims.c, "beta")?);
@@ -85,10 +89,10 @@ pub fn batch_norm_eval(
             .zip(data.par_chunks_exact(dims.plane()))
             .zip(moments.par_iter().zip(scale.par_iter().zip(&shift)))
             .for_each(|((out, x), ((mean, var), (gamma, beta)))| {
-                Affine::new(*mean, *var, *gamma, *beta, eps).apply(x, out, relu);
+                Affine::new(*mean, *var, *gamma, *beta, eps).apply(x, out, activation);
             });
     }
-    State::new(batch, moments, &scale, &shift, eps, relu, false).record(out, &[x, gamma, beta])
+    State::new(batch, moments, &scale, &shift, eps, activation, false).record(out, &[x, gamma, beta])
 }
 
 fn epsilon(eps: f64) -> Result<f32> {
@@ -124,36 +128,32 @@ impl Affine {
         Self { mean, inverse, factor, offset: beta - mean * factor }
     }
 
-    fn apply(&self, x: &[f32], out: &mut [f32], relu: bool) {
+    fn apply(&self, x: &[f32], out: &mut [f32], activation: Option<Activation>) {
         let Self { factor, offset, .. } = *self;
-        if relu {
-            map(out, x, |x| positive(factor * x + offset));
-        } else {
-            map(out, x, |x| factor * x + offset);
-        }
+        with_curve!(activation, curve => values(out, x, Behind { factor, offset, curve }));
     }
 
-    /// Gradients of gamma and beta from that of the result; writes the gradient of `x` if wanted.
-    ///
-    /// With ReLU the gradient passes where the result was positive, which is computed once more: that is cheaper than to
-    /// read it.
-    fn backward(&self, x: &[f32], dy: &[f32], dx: Option<&mut [f32]>, relu: bool, train: bool) -> (f32, f32) {
+    /// Gradients of gamma and beta from `dy`, that of the result; leaves the gradient of `x` in `dx`, from wherever statistics
+    /// depend on `x` (`train`) through them as well.
+    fn backward(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
+        activation: Option<Activation>,
+        train: bool,
+    ) -> (f32, f32) {
         let Self { mean, inverse, factor, offset } = *self;
-        let limit = if relu { 0.0 } else { f32::NEG_INFINITY };
-        let passed = |x: f32, dy: f32| if factor * x + offset > limit { dy } else { 0.0 };
-        let (dbeta, dgamma) = sum2(x, dy, |x, dy| {
-            let dy = passed(x, dy);
-            (dy, dy * (x - mean))
-        });
+        // First the gradient before the activation: its slope is dear, and used twice.
+        with_curve!(activation, curve => pulls(dx, x, dy, Behind { factor, offset, curve }));
+        let (dbeta, dgamma) = sum2(x, dx, |x, dx| (dx, dx * (x - mean)));
         let dgamma = dgamma * inverse;
-        if let Some(dx) = dx {
-            if train {
-                let count = x.len() as f32;
-                let (constant, slope) = (dbeta / count, dgamma / count * inverse);
-                map2(dx, x, dy, |x, dy| factor * (passed(x, dy) - constant - (x - mean) * slope));
-            } else {
-                map2(dx, x, dy, |x, dy| factor * passed(x, dy));
-            }
+        if train {
+            let count = x.len() as f32;
+            let (constant, slope) = (dbeta / count, dgamma / count * inverse);
+            update(dx, x, |dx, x| factor * (dx - constant - (x - mean) * slope));
+        } else {
+            update(dx, x, |dx, _| factor * dx);
         }
         (dgamma, dbeta)
     }
@@ -163,7 +163,7 @@ impl Affine {
 struct State {
     batch: Batch,
     channels: Vec<Affine>,
-    relu: bool,
+    activation: Option<Activation>,
     /// The statistics are those of the batch, and depend on `x`.
     train: bool,
 }
@@ -175,41 +175,34 @@ impl State {
         gamma: &[f32],
         beta: &[f32],
         eps: f32,
-        relu: bool,
+        activation: Option<Activation>,
         train: bool,
     ) -> Self {
         let affine = |((mean, var), (gamma, beta)): (_, (&f32, &f32))| Affine::new(mean, var, *gamma, *beta, eps);
         let channels = moments.into_iter().zip(gamma.iter().zip(beta)).map(affine).collect();
-        Self { batch, channels, relu, train }
+        Self { batch, channels, activation, train }
     }
 
     fn record(self, out: Vec<f32>, inputs: &[&Tensor]) -> Result<Tensor> {
-        let inputs = Inputs::of(inputs);
-        let wants_dx = inputs.wanted().first() == Some(&true);
         let state = Arc::new(self);
-        record("batch_norm", Form::Batch(state.batch.dims), out, inputs, move |gradient| {
-            state.backward(gradient, wants_dx)
+        record("batch_norm", Form::Batch(state.batch.dims), out, Inputs::of(inputs), move |gradient| {
+            state.backward(gradient)
         })
     }
 
-    fn backward(&self, gradient: &Tensor, wants_dx: bool) -> Result<Vec<Option<Tensor>>> {
+    fn backward(&self, gradient: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let dims = self.batch.dims;
         let gradient = Batch::of(&whole(gradient)?, "batch_norm", "the gradient")?;
         let (x, dy): (Data<'_>, Data<'_>) = (self.batch.read()?, gradient.read()?);
-        let planes = x.par_chunks_exact(dims.plane()).zip(dy.par_chunks_exact(dims.plane()));
-        let planes = planes.zip(&self.channels);
-        let mut dx = crate::parallel::zeros(if wants_dx { dims.elements() } else { 0 });
-        let sums: Vec<(f32, f32)> = if wants_dx {
-            dx.par_chunks_exact_mut(dims.plane())
-                .zip(planes)
-                .map(|(dx, ((x, dy), channel))| channel.backward(x, dy, Some(dx), self.relu, self.train))
-                .collect()
-        } else {
-            planes.map(|((x, dy), channel)| channel.backward(x, dy, None, self.relu, self.train)).collect()
-        };
+        let mut dx = crate::parallel::zeros(dims.elements());
+        let sums: Vec<(f32, f32)> = dx
+            .par_chunks_exact_mut(dims.plane())
+            .zip(x.par_chunks_exact(dims.plane()).zip(dy.par_chunks_exact(dims.plane())))
+            .zip(&self.channels)
+            .map(|((dx, (x, dy)), channel)| channel.backward(x, dy, dx, self.activation, self.train))
+            .collect();
         let dgamma = Tensor::from_iter(sums.iter().map(|(dgamma, _)| *dgamma), &Device::Cpu)?;
         let dbeta = Tensor::from_iter(sums.iter().map(|(_, dbeta)| *dbeta), &Device::Cpu)?;
-        let dx = wants_dx.then(|| batch_tensor(dx, dims)).transpose()?;
-        Ok(vec![dx, Some(dgamma), Some(dbeta)])
+        Ok(vec![Some(batch_tensor(dx, dims)?), Some(dgamma), Some(dbeta)])
     }
 }

@@ -47,18 +47,26 @@ pub(crate) fn split_columns<'a>(matrix: &'a mut [f32], row_len: usize, bounds: &
     parts
 }
 
+/// What `f` makes of the pieces of `a`, on all threads.
+pub(crate) fn map_pieces(a: &[f32], f: impl Fn(&mut [f32], &[f32]) + Sync) -> Vec<f32> {
+    let mut out = zeros(a.len());
+    out.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).for_each(|(out, a)| f(out, a));
+    out
+}
+
+/// What `f` makes of the pieces of `a` and `b`, on all threads.
+pub(crate) fn map2_pieces(a: &[f32], b: &[f32], f: impl Fn(&mut [f32], &[f32], &[f32]) + Sync) -> Vec<f32> {
+    let mut out = zeros(a.len());
+    out.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE).zip(b.par_chunks(PIECE))).for_each(|(out, (a, b))| f(out, a, b));
+    out
+}
+
 /// `out[i] = f(a[i])` on all threads.
 pub(crate) fn map(a: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
-    let mut out = zeros(a.len());
-    out.par_chunks_mut(PIECE).zip(a.par_chunks(PIECE)).for_each(|(out, a)| crate::simd::map(out, a, &f));
-    out
+    map_pieces(a, |out, a| crate::simd::map(out, a, &f))
 }
 
 /// `out[i] = f(a[i], b[i])` on all threads.
 pub(crate) fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
-    let mut out = zeros(a.len());
-    out.par_chunks_mut(PIECE)
-        .zip(a.par_chunks(PIECE).zip(b.par_chunks(PIECE)))
-        .for_each(|(out, (a, b))| crate::simd::map2(out, a, b, &f));
-    out
+    map2_pieces(a, b, |out, a, b| crate::simd::map2(out, a, b, &f))
 }

@@ -3,6 +3,7 @@
 use takt_graph::channels::PruneError;
 use takt_graph::shape::ShapeError;
 
+use crate::card::CardError;
 use crate::train::TrainError;
 
 /// A model that was not pruned; it is as it was.
@@ -54,6 +55,9 @@ pub enum PruneStageError {
     /// The graph refuses.
     #[error(transparent)]
     Prune(#[from] PruneError),
+    /// What the model says of its own pruning cannot be read, or written.
+    #[error(transparent)]
+    Lineage(#[from] CardError),
     /// Gradients or statistics could not be had.
     #[error(transparent)]
     Train(#[from] TrainError),

@@ -4,20 +4,26 @@
 //! least important ones until a target is met, by what each block saves ([`Budget`]). Fine-tuning is
 //! [training](crate::train) as ever, as a rule from the model's own teacher.
 
+mod bounds;
 mod budget;
 mod error;
 mod importance;
 mod keep;
+mod plan;
 mod reestimate;
 mod select;
+mod settings;
 mod taylor;
 #[cfg(test)]
 mod tests;
 
+pub use bounds::Bounds;
 pub use budget::{Budget, Measure};
 pub use error::PruneStageError;
 pub use importance::{Criterion, Importance};
 pub use keep::Keep;
+pub use plan::{GroupPlan, Plan, name};
 pub use reestimate::reestimate;
-pub use select::{Bounds, GroupPlan, Plan, Settings, name, select};
+pub use select::select;
+pub use settings::{Select, Settings};
 pub use taylor::{Lesson, Taylor};

@@ -81,6 +81,52 @@ fn the_least_important_channel_goes_first() {
     assert!((mean - 1.0).abs() < 1e-9, "scores of a group are comparable with another's");
 }
 
+/// Shares that groups of 8, 16 and 32 channels can all have, but for their rounding to blocks.
+#[test]
+fn uniform_keeps_the_same_share_of_every_group_and_the_most_important_channels() {
+    let (model, groups) = prepared();
+    for (keep, block) in [(0.5, 2), (0.25, 1), (0.7, 4), (1.0, 8)] {
+        let cut =
+            Settings { keep: keep.into(), block, select: Select::Uniform, keep_at_least: 0.0, ..Settings::default() };
+        let (small, plan) = pruned(&model, &groups, Criterion::L2, &cut);
+        assert!(total(&small).unwrap().macs as f64 <= keep * total(&model).unwrap().macs as f64);
+        let half = block as f64 / 2.0;
+        let end = |group: &GroupPlan, by: f64| (group.kept as f64 + by) / group.channels as f64;
+        // One block is the least that is kept.
+        let least = plan.groups.iter().filter(|group| group.kept > block).map(|group| end(group, -half));
+        let most = plan.groups.iter().map(|group| end(group, half));
+        let (least, most) = (least.fold(0.0, f64::max), most.fold(f64::MAX, f64::min));
+        assert!(least <= most + 1e-6, "no share gives {plan:?}");
+    }
+    let importance = Importance::of(&model, &groups, Criterion::L2, None).unwrap();
+    let cut = Settings { keep: 0.5.into(), block: 2, select: Select::Uniform, ..Settings::default() };
+    let plan = planned(&model, &groups, &importance, &cut).unwrap();
+    for (place, scores) in importance.0.iter().enumerate() {
+        let dropped: Vec<usize> =
+            plan.selection.iter().filter(|(group, _)| *group == place).map(|(_, unit)| unit).collect();
+        let worst = dropped.iter().map(|&unit| scores[unit]).fold(0.0, f64::max);
+        let kept = (0..scores.len()).filter(|unit| !dropped.contains(unit)).map(|unit| scores[unit]);
+        assert!(kept.fold(f64::MAX, f64::min) >= worst, "group {place}");
+    }
+}
+
+/// As rounds of cutting do it.
+#[test]
+fn uniform_widths_are_those_of_the_first_model_however_often_it_is_cut() {
+    let (model, groups) = prepared();
+    let cut = Settings { keep: 0.3.into(), block: 2, select: Select::Uniform, ..Settings::default() };
+    let (_, at_once) = pruned(&model, &groups, Criterion::L2, &cut);
+    let (half, _) = pruned(&model, &groups, Criterion::L2, &Settings { keep: 0.6.into(), ..cut });
+    let left = channels::groups(&half).unwrap();
+    let budget = Budget::macs(&half, &left).unwrap();
+    let had = groups.groups.iter().map(|group| group.units.len()).collect();
+    let bounds = Bounds::new(0.3 * total(&model).unwrap().macs as f64, had, &cut);
+    let importance = Importance::of(&half, &left, Criterion::L2, None).unwrap();
+    let twice = select(&left, &importance, &budget, &bounds, &cut).unwrap();
+    let widths = |plan: &Plan| plan.groups.iter().map(|group| group.kept).collect::<Vec<_>>();
+    assert_eq!(widths(&twice), widths(&at_once));
+}
+
 #[test]
 fn an_impossible_target_says_what_is_possible() {
     let (model, groups) = prepared();
@@ -262,10 +308,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn every_plan_keeps_the_floor_and_the_blocks(keep in 0.2f64..1.0, floor in 0.0f64..0.5, block in 1usize..5) {
+    fn every_plan_keeps_the_floor_and_the_blocks(
+        keep in 0.2f64..1.0, floor in 0.0f64..0.5, block in 1usize..5, uniform: bool,
+    ) {
+        let select = if uniform { Select::Uniform } else { Select::Greedy };
         let (model, groups) = prepared();
         let importance = Importance::of(&model, &groups, Criterion::L2, None).unwrap();
-        let settings = Settings { keep: keep.into(), keep_at_least: floor, block, ..Settings::default() };
+        let settings = Settings { keep: keep.into(), keep_at_least: floor, block, select, ..Settings::default() };
         match planned(&model, &groups, &importance, &settings) {
             Ok(plan) => {
                 prop_assert!(plan.after as f64 <= keep * plan.before as f64 + 1.0);

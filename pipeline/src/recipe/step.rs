@@ -198,7 +198,7 @@ impl Work<'_> {
             }
             Start::Model(from) => stage::Start::Model(self.file(from, MODEL)),
         };
-        let teacher = train.teacher.as_ref().map(|from| (self.file(from, MODEL), train.distil));
+        let teacher = train.teacher.as_ref().map(|from| (self.file(from, MODEL), train.distil.clone()));
         let run = stage::Train { start, settings: train.settings.clone(), teacher };
         let fitted = stage::train(&self.at(&train.data), self.out, &run, &self.shop)?;
         let best = fitted.records.iter().find(|record| record.epoch == fitted.best);
@@ -214,7 +214,7 @@ impl Work<'_> {
             sparse_epochs: prune.sparse_epochs,
             rounds: prune.rounds,
             settings: prune.settings.clone(),
-            distil: prune.distil,
+            distil: prune.distil.clone(),
             max_drop: prune.max_drop,
             latencies: None,
         };

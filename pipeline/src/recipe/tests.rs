@@ -34,9 +34,9 @@ fn text(gates: &str) -> String {
         kind = "prune"
         data = "./data"
         model = "teacher"
-        cut = {{ keep = 0.5, block = 2 }}
+        cut = {{ keep = 0.5, block = 2, select = "uniform" }}
         settings = {{ epochs = 2, batch = 8, warmup_epochs = 0.5 }}
-        distil = {{ views = 2 }}
+        distil = {{ views = 2, features = 0.5 }}
 
         [[stage]]
         name = "int8"
@@ -197,6 +197,21 @@ fn a_model_in_another_role_makes_another_result() {
     let judge = |model: &str, parent: &str| of_last(&format!("kind = \"evaluate\"\nmodel = {model:?}\n{parent}"));
     assert_ne!(judge("teacher", "parent = \"./other.onnx\""), judge("./other.onnx", "parent = \"teacher\""));
     assert_ne!(judge("teacher", ""), judge("teacher", "parent = \"teacher\""));
+}
+
+#[test]
+fn settings_that_are_not_used_leave_the_key_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    stripes(&folder.path().join("data"), 4);
+    let key = |text: String| {
+        let plan = Recipe::parse(&folder.path().join("line.toml"), &text).unwrap().plan(MACHINE).unwrap();
+        show(&plan, &folder.path().join("work"), &Options::default()).unwrap().stages[1].key.clone()
+    };
+    let plain = text("").replace(", select = \"uniform\"", "").replace(", features = 0.5", "");
+    let said =
+        plain.replace("block = 2", "block = 2, select = \"greedy\"").replace("views = 2", "views = 2, features = 0.0");
+    assert_eq!(key(plain.clone()), key(said));
+    assert_ne!(key(plain), key(text("")));
 }
 
 #[test]

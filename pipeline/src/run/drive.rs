@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime};
 use takt_artifact::fault::closest;
 
 use super::decide::{Contents, Decision, Why, decide};
-use super::error::{RunError, told};
+use super::error::RunError;
 use super::key::{Key, Keyed, keyed, sources};
 use super::observe::{Context, Observer};
 use super::plan::Plan;
@@ -19,6 +19,7 @@ use super::sources::Memo;
 use super::stage::Unfinished;
 use super::store::Store;
 use super::summary::{Ended, Happened, Row, Summary};
+use crate::told;
 
 /// What to run although there is a result. The old result stays until the new one is complete.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

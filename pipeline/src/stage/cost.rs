@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use takt_backend::memory;
+
 use super::error::StageError;
 use super::shop::{Shop, open};
-use crate::card::Card;
+use crate::card::{self, Card};
 use crate::data::Batch;
 use crate::evaluate::Cost;
 use crate::predict::Runner;
@@ -72,18 +74,12 @@ pub fn weigh(file: &Path) -> Result<Option<u64>, StageError> {
         Some(card) => card,
         None => Card::of_input(&model, Vec::new())?,
     };
+    let weight_bits = card::weight_bits(&model);
     drop(model);
     let [a, b, c] = card.preprocess.shape();
     let image = Batch { inputs: vec![0.0; a * b * c], shape: [1, a, b, c], labels: Vec::new(), samples: Vec::new() };
-    let Some(before) = resident() else { return Ok(None) };
-    let runner = Runner::file(file)?;
+    let Some(before) = memory::resident() else { return Ok(None) };
+    let runner = Runner::of_file(file, weight_bits)?;
     runner.run(image)?;
-    Ok(resident().map(|after| after.saturating_sub(before)))
-}
-
-/// Resident memory of this process in bytes, from Linux.
-fn resident() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    Ok(memory::resident().map(|after| after.saturating_sub(before)))
 }

@@ -1,6 +1,5 @@
 //! Evaluating a model file as the line would run it: on the serving runtime, by the serving preprocessing.
 
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +15,7 @@ use crate::card::Card;
 use crate::data::{Batches, Batching, Split, Tail, Views};
 use crate::evaluate::gates::{self, Gates};
 use crate::evaluate::{Input, Metrics, Predictions, Report, ReportOptions, pictures};
+use crate::file;
 use crate::predict::{Runner, run_views};
 
 /// Images at a time where latency does not matter.
@@ -97,7 +97,7 @@ pub fn evaluate(
     }
     if let Some(path) = html {
         let page = told.render_html(&pictures(&told, &ready.data.root));
-        fs::write(path, page).map_err(StageError::file(path))?;
+        file::replace(path, page.as_bytes()).map_err(StageError::file(path))?;
     }
     Ok(told)
 }

@@ -76,7 +76,7 @@ pub fn train(data: &Path, out: &Path, run: &Train, shop: &Shop<'_>) -> Result<Fi
     let ready = shop.ready(data, &card.preprocess)?;
     let answers = match &run.teacher {
         None => None,
-        Some((path, distil)) => Some(ask(path, *distil, &ready, &card, &run.settings, out, shop)?),
+        Some((path, distil)) => Some(ask(path, distil, &ready, &card, &run.settings, out, shop)?),
     };
     let key = key(&model, &run.settings, run.teacher.as_ref(), &ready)?;
     let course = Course { settings: &run.settings, teacher: answers.as_ref(), sparsity: None, key: &key, out };
@@ -145,7 +145,7 @@ pub(super) fn begin_from(path: &Path, data: &Path, shop: &Shop<'_>) -> Result<(M
 /// A teacher's answers for the training split.
 pub(super) fn ask(
     path: &Path,
-    distil: Distil,
+    distil: &Distil,
     ready: &Ready,
     student: &Card,
     settings: &Settings,

@@ -6,6 +6,8 @@
 mod cost;
 mod error;
 mod evaluate;
+#[cfg(test)]
+mod faults;
 mod fit;
 mod package;
 mod parity;

@@ -20,7 +20,7 @@ use super::shop::{MODEL, Ready, Shop};
 use crate::data::Split;
 use crate::evaluate::Report;
 use crate::evaluate::gates::{self, ParityGate};
-use crate::predict::{Runner, open_session};
+use crate::predict::{open_session, run_samples, weight_bits};
 use crate::quantise::Target;
 
 /// Images of the golden file, spread over the test split.
@@ -68,7 +68,7 @@ pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDig
     let (_, card, data) = begin_from(&default, data, shop)?;
     let ready = shop.ready(data, &card.preprocess)?;
     near_single_precision(run, &ready, shop)?;
-    let mut session = open_session(&default)?;
+    let mut session = open_session(&default, weight_bits(&default))?;
     let signature = session.signature().clone();
     let golden = golden(&mut *session, &ready, &card.preprocess.input)?;
     let mut writer = VersionWriter::create(&run.target)?;
@@ -210,7 +210,7 @@ fn golden(session: &mut dyn Session, ready: &Ready, input: &str) -> Result<Golde
             images.push(fs::read(&path).map_err(StageError::file(path))?);
         }
     }
-    let outputs = Runner::outputs(session, &ready.images, &chosen)?;
+    let outputs = run_samples(session, &ready.images, &chosen)?;
     let outputs = outputs.into_iter().map(|(name, shape, data)| {
         let data = data.iter().flat_map(|value| value.to_le_bytes()).collect();
         (name, GoldenTensor { datatype: takt_artifact::DataType::Fp32, shape, data })

@@ -11,6 +11,7 @@ use super::shop::{MODEL, Ready, Shop, folder, report};
 use super::tune::{Tune, Tuner};
 use crate::card;
 use crate::data::{Batches, Batching, Tail, Views};
+use crate::lineage;
 use crate::quantise::{Draft, Options, Progress, QuantiseReport, Target};
 
 /// Images at a time.
@@ -47,6 +48,8 @@ pub fn quantise(data: &Path, out: &Path, run: &Quantise, shop: &Shop<'_>) -> Res
     folder(out)?;
     let (mut model, card, data) = begin_from(&run.model, data, shop)?;
     clean::clean(&mut model)?;
+    // Nobody learns from what serves.
+    lineage::forget(&mut model);
     let ready = shop.ready(data, &card.preprocess)?;
     let mut tuner =
         run.tune.as_ref().map(|tune| Tuner::new(tune, &model, &run.model, &card, &ready, out, shop)).transpose()?;

@@ -139,7 +139,7 @@ impl<'a> Tuner<'a> {
         let settings = self.tune.settings();
         if self.answers.is_none() {
             let distil = self.tune.distil();
-            self.answers = Some(ask(self.path, distil, self.ready, self.card, &settings, self.out, self.shop)?);
+            self.answers = Some(ask(self.path, &distil, self.ready, self.card, &settings, self.out, self.shop)?);
         }
         let place = self.out.join(format!("tune-{}", target.name()));
         folder(&place)?;

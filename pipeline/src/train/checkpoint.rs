@@ -83,7 +83,10 @@ impl Checkpoint<'_> {
         if !self.model("best", now.best).exists() || now.best == epoch {
             now.best_model.save(self.model("best", now.best))?;
         }
-        candle_core::safetensors::save(&now.momenta, self.momenta(epoch))?;
+        let path = self.momenta(epoch);
+        // Written aside and renamed there.
+        let saved = candle_core::safetensors::save(&now.momenta, &path);
+        saved.map_err(|source| TrainError::Momenta { path, source: Box::new(source) })?;
         let state = State { schema: SCHEMA, key: self.key.to_owned(), records: now.records.clone(), best: now.best };
         let path = self.folder.join(STATE);
         let text = serde_json::to_string_pretty(&state).unwrap_or_default();

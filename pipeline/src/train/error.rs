@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use takt_graph::execute::ExecuteError;
 use takt_graph::{LoadError, SaveError};
 
+use crate::card::CardError;
 use crate::data::DataError;
 use crate::evaluate::EvaluateError;
 use crate::predict::PredictError;
@@ -69,6 +70,14 @@ pub enum TrainError {
         /// What the system said.
         source: io::Error,
     },
+    /// The optimiser's momenta cannot be written.
+    #[error("'{path}': {source}")]
+    Momenta {
+        /// The file.
+        path: PathBuf,
+        /// What candle said.
+        source: Box<candle_core::Error>,
+    },
     /// A checkpoint of another run lies where this one wants to write.
     #[error(
         "'{0}' holds the checkpoint of a run with other settings, data or model; remove the folder or name another"
@@ -82,6 +91,9 @@ pub enum TrainError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What a model says of its own pruning cannot be read.
+    #[error(transparent)]
+    Lineage(#[from] CardError),
     /// A model cannot be read.
     #[error(transparent)]
     Load(#[from] LoadError),

@@ -14,13 +14,14 @@ use takt_ops::{Sgd, SgdOptions};
 
 use super::checkpoint::{Checkpoint, Progressed};
 use super::error::TrainError;
+use super::features::Features;
 use super::log::{EpochRecord, Log};
 use super::objective::Objective;
 use super::observe::Observer;
 use super::schedule::learning_rate;
 use super::settings::Settings;
 use super::sparsity::{Shrink, Sparsity};
-use super::teacher::Answers;
+use super::teacher::{Answers, View};
 use crate::data::{Batches, Batching, Images, Tail, Views, epoch_order};
 use crate::evaluate::{Input, Metrics, Predictions};
 use crate::predict::{classes, first_output};
@@ -110,6 +111,16 @@ fn fits(model: &Model, job: &Job<'_>) -> Result<(), TrainError> {
     Ok(())
 }
 
+/// What is tapped of the student, and which channels of the teacher answer to it.
+fn features(student: &Model, teacher: Option<&Answers>) -> Result<(Vec<String>, Vec<usize>), TrainError> {
+    let Some((answers, theirs)) = teacher.and_then(|answers| Some((answers, answers.features()?))) else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let ours = Features::of(student, answers.distil().tap.as_deref())?;
+    let channels = ours.among(theirs)?;
+    Ok((vec![ours.tap], channels))
+}
+
 /// A run under way.
 struct Fit<'a> {
     job: &'a Job<'a>,
@@ -117,6 +128,8 @@ struct Fit<'a> {
     /// Convolutions and matrices decay, everything else does not.
     optimisers: [Sgd; 2],
     objective: Objective,
+    /// For each channel of the student's features the teacher's; empty where features are left out.
+    channels: Vec<usize>,
     shrink: Option<Shrink>,
     log: Option<Log>,
     begun: Instant,
@@ -128,7 +141,8 @@ impl<'a> Fit<'a> {
         let checkpoint = job.checkpoint.map(|(folder, key)| Checkpoint { folder, key });
         let resumed = checkpoint.map(|checkpoint| checkpoint.read()).transpose()?.flatten();
         let start = resumed.as_ref().map_or(model, |resumed| &resumed.last_model);
-        let executor = Executor::new(start, &Options::default())?;
+        let (taps, channels) = features(start, job.teacher)?;
+        let executor = Executor::new(start, &Options { taps, ..Options::default() })?;
         let of_rank = |decayed: bool| -> Vec<(String, Var)> {
             let vars = executor.vars().iter().filter(|(_, var)| (var.rank() >= 2) == decayed);
             vars.map(|(name, var)| (name.clone(), var.clone())).collect()
@@ -164,6 +178,7 @@ impl<'a> Fit<'a> {
             executor,
             optimisers,
             objective: Objective::new(job.settings, job.classes.len(), job.images, job.train)?,
+            channels,
             shrink: job.sparsity.map(|(sparsity, groups)| Shrink::new(sparsity, groups)),
             log: job.log.map(|folder| Log::begin(folder, &done.records)).transpose()?,
             begun: now.checked_sub(before).unwrap_or(now),
@@ -208,6 +223,7 @@ impl<'a> Fit<'a> {
         let view = job.teacher.map_or(u64::from(epoch), |teacher| teacher.view(epoch));
         let views = Views::Augmented { augment: settings.augment, seed: settings.seed, view };
         let batching = Batching { size: settings.batch, tail: Tail::Drop, views, threads: job.threads };
+        let taught = job.teacher.map(|teacher| teacher.read(view)).transpose()?;
         let steps = self.steps();
         let (begun, mut sum) = (Instant::now(), 0.0);
         for (step, batch) in Batches::start(job.images, &order, batching)?.enumerate() {
@@ -215,7 +231,7 @@ impl<'a> Fit<'a> {
                 return Ok(None);
             }
             let rate = learning_rate(settings, f64::from(epoch) + step as f64 / steps as f64);
-            let loss = self.step(batch?, view, rate)?;
+            let loss = self.step(batch?, taught.as_ref(), rate)?;
             if !loss.is_finite() {
                 return Err(TrainError::Diverged { loss, epoch: epoch + 1, step: step + 1, steps, rate });
             }
@@ -226,19 +242,9 @@ impl<'a> Fit<'a> {
         Ok(Some((sum / steps as f64, images / begun.elapsed().as_secs_f64())))
     }
 
-    fn step(&mut self, batch: crate::data::Batch, view: u64, rate: f64) -> Result<f32, TrainError> {
-        let teacher = match self.job.teacher {
-            None => None,
-            Some(answers) => Some((
-                answers.distil(),
-                answers.rows(view, &batch.samples).ok_or_else(|| TrainError::Mismatch {
-                    what: "the teacher's answers",
-                    found: "none for one of the training images".to_owned(),
-                    expected: "the split that the student learns from".to_owned(),
-                })?,
-            )),
-        };
-        let (run, loss) = self.objective.run(&self.executor, batch, teacher)?;
+    fn step(&mut self, batch: crate::data::Batch, view: Option<&View<'_>>, rate: f64) -> Result<f32, TrainError> {
+        let taught = view.map(|view| view.taught(&batch.samples, &self.channels)).transpose()?;
+        let (run, loss) = self.objective.run(&self.executor, batch, taught)?;
         let value: f32 = loss.to_scalar()?;
         if !value.is_finite() {
             return Ok(value);

@@ -9,7 +9,9 @@
 //! Every random choice follows from the seed, so that a run is the same wherever it is begun again from its [`checkpoint`].
 
 mod checkpoint;
+mod distil;
 mod error;
+mod features;
 mod fit;
 mod log;
 mod objective;
@@ -21,11 +23,12 @@ mod teacher;
 #[cfg(test)]
 mod tests;
 
+pub use distil::Distil;
 pub use error::TrainError;
 pub use fit::{Ended, Fitted, Job, fit};
 pub use log::{EpochRecord, METRICS};
 pub(crate) use objective::Objective;
 pub use observe::{Observer, Unobserved};
-pub use settings::{ClassWeights, Distil, Settings};
+pub use settings::{ClassWeights, Settings};
 pub use sparsity::Sparsity;
 pub use teacher::{Answers, Teacher};

@@ -1,10 +1,12 @@
-//! The loss: labels, and a teacher's answers.
+//! The loss: labels, and a teacher's answers and features.
 
 use candle_core::{Device, Tensor};
 use takt_graph::execute::{Executor, Mode, Run};
 
 use super::error::TrainError;
-use super::settings::{ClassWeights, Distil, Settings};
+use super::features::pooled;
+use super::settings::{ClassWeights, Settings};
+use super::teacher::Taught;
 use crate::data::{Batch, Images};
 use crate::predict::{PredictError, tensor};
 
@@ -43,23 +45,24 @@ impl Objective {
         &self,
         executor: &Executor,
         mut batch: Batch,
-        teacher: Option<(&Distil, Vec<f32>)>,
+        teacher: Option<Taught<'_>>,
     ) -> Result<(Run, Tensor), TrainError> {
         let input = tensor(std::mem::take(&mut batch.inputs), batch.shape)?;
         takt_ops::in_pool(|| {
             let run = executor.run(&[input], Mode::Train)?;
-            let logits = run.outputs.first().ok_or_else(|| PredictError::NoClasses("none".to_owned()))?;
-            let loss = self.loss(logits, &batch, teacher)?;
+            let loss = self.loss(&run, &batch, teacher)?;
             Ok((run, loss))
         })
     }
 
-    /// Mean loss of a batch. `teacher` are its logits for the same views, a row per image.
-    fn loss(&self, logits: &Tensor, batch: &Batch, teacher: Option<(&Distil, Vec<f32>)>) -> Result<Tensor, TrainError> {
-        let Some((distil, answers)) = teacher else {
+    /// Mean loss of a batch. `teacher` saw the same views; what it said of features is held against the run's first tap.
+    fn loss(&self, run: &Run, batch: &Batch, teacher: Option<Taught<'_>>) -> Result<Tensor, TrainError> {
+        let logits = run.outputs.first().ok_or_else(|| PredictError::NoClasses("none".to_owned()))?;
+        let Some(Taught { distil, logits: answers, features }) = teacher else {
             return Ok(takt_ops::cross_entropy(logits, &self.targets(batch)?)?);
         };
-        let answers = Tensor::from_vec(answers, (batch.labels.len(), self.classes), &Device::Cpu)?;
+        let count = batch.labels.len();
+        let answers = Tensor::from_vec(answers, (count, self.classes), &Device::Cpu)?;
         let mut terms = Vec::new();
         if distil.alpha < 1.0 {
             terms.push((takt_ops::cross_entropy(logits, &self.targets(batch)?)? * (1.0 - distil.alpha))?);
@@ -73,6 +76,10 @@ impl Objective {
         }
         if distil.logits_l2 > 0.0 {
             terms.push(((logits - &answers)?.sqr()?.mean_all()? * distil.logits_l2)?);
+        }
+        if let Some(tap) = run.taps.first().filter(|_| distil.features > 0.0) {
+            let features = Tensor::from_vec(features, (count, ()), &Device::Cpu)?;
+            terms.push(((pooled(tap)? - features)?.sqr()?.mean_all()? * distil.features)?);
         }
         let mut terms = terms.into_iter();
         let first = terms.next().ok_or_else(|| {

@@ -50,20 +50,6 @@ pub enum ClassWeights {
     Balanced,
 }
 
-/// Learning from a teacher: `(1 - alpha) CE + alpha T^2 KL + features L2` (Hinton et al. 2015).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Distil {
-    /// T, by which logits are divided before the softmax.
-    pub temperature: f64,
-    /// Weight of the teacher's answers against the labels; 1 leaves the labels out.
-    pub alpha: f64,
-    /// Weight of the mean squared difference of logits; with `alpha` 0 this is the plain L2 of the mission.
-    pub logits_l2: f64,
-    /// Views of each image for which the teacher's answers are kept; epochs go through them in turn.
-    pub views: u64,
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -80,12 +66,6 @@ impl Default for Settings {
             patience: None,
             seed: 0,
         }
-    }
-}
-
-impl Default for Distil {
-    fn default() -> Self {
-        Self { temperature: 4.0, alpha: 0.9, logits_l2: 0.0, views: 8 }
     }
 }
 
@@ -111,29 +91,6 @@ impl Settings {
             faults.push("epochs is 0, expected at least 1".to_owned());
         }
         self.augment.check()?;
-        if faults.is_empty() { Ok(()) } else { Err(TrainError::Settings(faults.join("; "))) }
-    }
-}
-
-impl Distil {
-    /// Names every setting that is out of range.
-    ///
-    /// # Errors
-    /// All faults at once.
-    pub fn check(&self) -> Result<(), TrainError> {
-        let mut faults = Vec::new();
-        if !(self.temperature > 0.0 && self.temperature <= 100.0) {
-            faults.push(format!("temperature is {}, expected above 0 and at most 100", self.temperature));
-        }
-        if !(0.0..=1.0).contains(&self.alpha) {
-            faults.push(format!("alpha is {}, expected 0 to 1", self.alpha));
-        }
-        if !(self.logits_l2 >= 0.0 && self.logits_l2.is_finite()) {
-            faults.push(format!("logits_l2 is {}, expected 0 or a positive number", self.logits_l2));
-        }
-        if !(1..=1024).contains(&self.views) {
-            faults.push(format!("views is {}, expected 1 to 1024", self.views));
-        }
         if faults.is_empty() { Ok(()) } else { Err(TrainError::Settings(faults.join("; "))) }
     }
 }

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use takt_graph::Model;
 use takt_graph::channels;
+use takt_graph::execute::{Executor, Mode, Options};
 
 use super::*;
-use crate::data::{Augment, Images};
+use crate::data::{Augment, Batches, Batching, Images, Tail, Views};
 use crate::progress::Silent;
+use crate::prune::{Bounds, Budget, Criterion, Importance, Select, Settings as Cut, select};
 use crate::testing::{TWO, class_names, network, stripes};
 
 const COUNT: usize = 24;
@@ -157,7 +159,7 @@ fn a_student_learns_from_its_teacher_alone() {
     fit(&mut master, &bench.job(&settings)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let distil = Distil { alpha: 1.0, views: 2, ..Distil::default() };
-    let teacher = Teacher { model: &master, distil, key: "t", folder: folder.path() };
+    let teacher = Teacher { model: &master, distil: &distil, key: "t", folder: folder.path() };
     let answers = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent, &bench.stop).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "one file a view");
     let again = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent, &bench.stop).unwrap();
@@ -175,10 +177,108 @@ fn the_plain_l2_on_logits_is_one_setting() {
     let folder = tempfile::tempdir().unwrap();
     let master = network(1);
     let distil = Distil { alpha: 0.0, logits_l2: 1.0, views: 1, ..Distil::default() };
-    let teacher = Teacher { model: &master, distil, key: "t", folder: folder.path() };
+    let teacher = Teacher { model: &master, distil: &distil, key: "t", folder: folder.path() };
     let answers = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent, &bench.stop).unwrap();
     let fitted = fit(&mut network(2), &Job { teacher: Some(&answers), ..bench.job(&settings) }).unwrap();
     assert!(fitted.records[0].loss.is_finite());
+}
+
+/// A cut of half the channels of every group, which knows where its channels come from.
+fn pruned(model: &Model) -> Model {
+    let groups = channels::groups(model).unwrap();
+    let budget = Budget::macs(model, &groups).unwrap();
+    let cut = Cut { keep: 0.3.into(), block: 2, select: Select::Uniform, ..Cut::default() };
+    let importance = Importance::of(model, &groups, Criterion::L2, None).unwrap();
+    let bounds = Bounds::of(&groups, &budget, &cut).unwrap();
+    let plan = select(&groups, &importance, &budget, &bounds, &cut).unwrap();
+    let mut small = model.clone();
+    plan.apply(&mut small, &groups).unwrap();
+    small
+}
+
+/// Mean squared difference of the channels that a student kept, on the training images.
+fn distance(bench: &Bench, student: &Model, master: &Model) -> f64 {
+    let side = |model| features::Features::of(model, None).unwrap();
+    let channels = side(student).among(&side(master)).unwrap();
+    let of = |model: &Model| {
+        let options = Options { frozen: true, taps: vec!["features".to_owned()] };
+        let executor = Executor::new(model, &options).unwrap();
+        let size = NonZeroUsize::new(bench.train.len()).unwrap();
+        let batching = Batching { size, tail: Tail::Keep, views: Views::Plain, threads: TWO };
+        let batch = Batches::start(&bench.images, &bench.train, batching).unwrap().next().unwrap().unwrap();
+        let input = crate::predict::tensor(batch.inputs, batch.shape).unwrap();
+        executor.run(&[input], Mode::Eval).unwrap().taps[0].to_vec2::<f32>().unwrap()
+    };
+    let (student, master) = (of(student), of(master));
+    let rows =
+        student.iter().zip(&master).flat_map(|(row, whole)| row.iter().zip(channels.iter().map(|&at| whole[at])));
+    let squares: Vec<f64> = rows.map(|(found, wanted)| f64::from(found - wanted).powi(2)).collect();
+    squares.iter().sum::<f64>() / squares.len() as f64
+}
+
+#[test]
+fn a_pruned_student_comes_nearer_to_its_teachers_features_if_they_count() {
+    let (bench, settings) = (Bench::new(), settings(3));
+    let mut master = network(1);
+    fit(&mut master, &bench.job(&settings)).unwrap();
+    let small = pruned(&master);
+    let folder = tempfile::tempdir().unwrap();
+    let fitted = |features: f64| {
+        let distil = Distil { alpha: 1.0, features, views: 1, ..Distil::default() };
+        let teacher = Teacher { model: &master, distil: &distil, key: "t", folder: folder.path() };
+        let answers = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent, &bench.stop).unwrap();
+        let mut student = small.clone();
+        fit(&mut student, &Job { teacher: Some(&answers), ..bench.job(&settings) }).unwrap();
+        distance(&bench, &student, &master)
+    };
+    let (plain, fed) = (fitted(0.0), fitted(0.3));
+    assert!(fed < 0.7 * plain, "{fed} against {plain}");
+    let files = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(files, 2, "logits and features of one view, the former asked for once");
+}
+
+#[test]
+fn features_that_were_asked_for_are_read_back() {
+    let (bench, settings) = (Bench::new(), settings(1));
+    let folder = tempfile::tempdir().unwrap();
+    let master = network(1);
+    let distil = Distil { features: 1.0, tap: Some("layer2.0.relu.out".to_owned()), views: 2, ..Distil::default() };
+    let teacher = Teacher { model: &master, distil: &distil, key: "t", folder: folder.path() };
+    let ask = || teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent, &bench.stop).unwrap();
+    let answers = ask();
+    let written = |_| {
+        let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+        let mut files: Vec<_> = files.map(|file| (file.metadata().unwrap().modified().unwrap(), file)).collect();
+        files.sort();
+        files
+    };
+    let first = written(());
+    assert_eq!(first.len(), 4);
+    assert_eq!((ask(), written(())), (answers.clone(), first), "not asked again");
+    let fitted = fit(&mut network(2), &Job { teacher: Some(&answers), ..bench.job(&settings) }).unwrap();
+    assert!(fitted.records[0].loss.is_finite(), "maps of equal width need no record");
+
+    std::fs::remove_dir_all(folder.path()).unwrap();
+    let told = fit(&mut network(2), &Job { teacher: Some(&answers), ..bench.job(&settings) }).unwrap_err().to_string();
+    assert!(told.contains("t-view0.f32"), "{told}");
+}
+
+#[test]
+fn a_student_of_other_width_is_told_what_features_need() {
+    let (bench, settings) = (Bench::new(), settings(1));
+    let folder = tempfile::tempdir().unwrap();
+    let master = network(1);
+    let distil = Distil { features: 1.0, views: 1, ..Distil::default() };
+    let teacher = Teacher { model: &master, distil: &distil, key: "t", folder: folder.path() };
+    let answers = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent, &bench.stop).unwrap();
+    let mut stranger = pruned(&master);
+    crate::lineage::forget(&mut stranger);
+    let told = fit(&mut stranger, &Job { teacher: Some(&answers), ..bench.job(&settings) }).unwrap_err().to_string();
+    assert!(told.contains("'features'") && told.contains("the 32 of the teacher's"), "{told}");
+    let nowhere = Distil { teacher_tap: Some("nowhere".to_owned()), ..distil.clone() };
+    let teacher = Teacher { distil: &nowhere, ..teacher };
+    let told = teacher.answers(&bench.images, &bench.train, &settings, TWO, &Silent, &bench.stop).unwrap_err();
+    assert!(told.to_string().contains("'nowhere'"), "{told}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub mod engine;
 mod error;
 #[cfg(feature = "fault-injection")]
 pub mod fault;
+pub mod memory;
 #[cfg(feature = "ort")]
 pub mod ort;
 pub mod provider;

@@ -63,11 +63,8 @@ fn drift(version: &VersionReport, segment: &str, feature: &FeatureReport, said: 
         ("feature", feature.feature.clone()),
     ]);
     let mut say = |name, statistic: &str, value: f64, judged: &Judgement| {
-        let signal = match judged.sign() {
-            1 => Signal::For,
-            0 => Signal::Open,
-            _ => Signal::Against,
-        };
+        // An open verdict does not keep an alert: a line whose light wanders may never be certain to be within a limit.
+        let signal = signal(judged.is_drift());
         let (feature, limit) = (&feature.feature, judged.limit);
         let reason = format!("{statistic} of {feature} is {value:.3}, certainly above {limit}");
         said.push(Says { alert: name, labels: labels.clone(), signal, reason });

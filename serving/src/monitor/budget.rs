@@ -3,7 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// At most so many per second, evenly; what was not used is not saved up.
+/// What was not used may be made up for within this time: cameras that one trigger fires come at once, and it must not
+/// always be the first of them that is taken.
+const SAVED: Duration = Duration::from_secs(1);
+
+/// At most so many per second, on average over [`SAVED`] (Virtual Scheduling of ITU-T I.371).
 #[derive(Debug)]
 pub(super) struct Budget {
     begun: Instant,
@@ -27,8 +31,9 @@ impl Budget {
     fn take_at(&self, since: Duration) -> bool {
         let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let next = self.next.load(Relaxed);
+        let due = next.max(now.saturating_sub(SAVED.as_nanos() as u64));
         // Who loses the race leaves it to the winner.
-        now >= next && self.next.compare_exchange(next, now.saturating_add(self.interval_ns), Relaxed, Relaxed).is_ok()
+        due <= now && self.next.compare_exchange(next, due.saturating_add(self.interval_ns), Relaxed, Relaxed).is_ok()
     }
 }
 
@@ -44,6 +49,13 @@ mod tests {
         };
         assert_eq!(taken(&mut (0..1000)), 10);
         assert_eq!(taken(&mut (2000..12_000).step_by(1000)), 10);
+    }
+
+    #[test]
+    fn cameras_of_one_trigger_are_all_taken() {
+        let budget = Budget::per_second(20);
+        let taken = |at: u64| (0..100).filter(|_| budget.take_at(Duration::from_secs(at))).count();
+        assert_eq!([taken(10), taken(11), taken(60)], [21, 20, 21]);
     }
 
     #[test]

@@ -19,7 +19,6 @@ use crate::batch::batcher::Batcher;
 use crate::batch::config::BatchConfig;
 use crate::batch::images::DecodePool;
 use crate::batch::instance::{Instance, RunObserver, warm_up};
-use crate::machine::available_memory;
 use crate::monitor::{MonitorHub, WatchRequest};
 use crate::repository::{FoundVersion, ModelConfig};
 use crate::state::{IntentKind, Journal, RunningSlot, RunningTable, UnixMillis, VersionId};
@@ -194,7 +193,7 @@ impl Loader {
         let session = |request: &LoadRequest| {
             backend.load(request).map_err(|error| LoadFailure::at(Stage::Session)(error.to_string()))
         };
-        admit(artefact_bytes(&artefact), config.instances.get(), available_memory())
+        admit(artefact_bytes(&artefact), config.instances.get(), takt_backend::memory::available())
             .map_err(LoadFailure::at(Stage::Memory))?;
         let mut first = session(&request)?;
         let placement = first.placement().clone();

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::machine::meminfo;
+use takt_backend::memory;
 
 /// Where to look; another root in tests.
 #[derive(Debug, Clone)]
@@ -68,7 +68,7 @@ impl Device {
     #[must_use]
     pub fn memory(&self) -> Option<(u64, u64)> {
         let text = fs::read_to_string(self.root.join("proc/meminfo")).ok()?;
-        Some((meminfo(&text, "MemTotal")?, meminfo(&text, "MemAvailable")?))
+        Some((memory::bytes(&text, "MemTotal")?, memory::bytes(&text, "MemAvailable")?))
     }
 
     /// Entries of a folder whose names begin so, in order.

@@ -1,13 +1,6 @@
-//! What the kernel says of this process.
+//! What the kernel says of this process's time.
 
 use std::time::Duration;
-
-use crate::machine::meminfo;
-
-/// Bytes of memory that are resident, from `/proc/self/status`; `None` where there is no such file.
-pub(super) fn resident_bytes() -> Option<u64> {
-    meminfo(&std::fs::read_to_string("/proc/self/status").ok()?, "VmRSS")
-}
 
 /// Processor time of all threads, user and system together.
 pub(super) fn cpu_time() -> Duration {
@@ -20,8 +13,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_and_time_of_this_process_are_plausible() {
-        assert!(resident_bytes().unwrap() > 100_000);
+    fn time_of_this_process_passes() {
         let before = cpu_time();
         let sum = (0..20_000_000_u64).fold(0_u64, |sum, value| std::hint::black_box(sum.wrapping_add(value)));
         assert!(sum > 0 && cpu_time() > before);

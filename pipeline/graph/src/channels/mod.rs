@@ -17,7 +17,7 @@ mod slices;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-pub use prune::{PruneError, prune};
+pub use prune::{Kept, PruneError, kept, prune};
 
 use crate::Model;
 use crate::shape::ShapeError;

@@ -1,6 +1,6 @@
 //! Drops selected units everywhere.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::slices::Classes;
 use super::{Groups, Selection, fix};
@@ -70,10 +70,19 @@ pub enum PruneError {
     },
 }
 
-/// Which indices of which axes stay.
-pub(super) struct Kept<'a> {
+/// What a selection leaves: which indices of which axes stay.
+#[derive(Debug)]
+pub struct Kept<'a> {
     classes: &'a Classes,
     dropped: HashSet<u32>,
+}
+
+/// What dropping the selected units leaves of each axis.
+///
+/// # Errors
+/// The selection names what is not there.
+pub fn kept<'a>(groups: &'a Groups, selection: &Selection) -> Result<Kept<'a>, PruneError> {
+    Ok(Kept { classes: &groups.classes, dropped: dropped(groups, selection)? })
 }
 
 impl Kept<'_> {
@@ -82,7 +91,20 @@ impl Kept<'_> {
         self.classes.0.contains_key(value)
     }
 
+    /// Names of all values and weights whose axes are followed, in their order.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        let names: BTreeSet<&str> = self.classes.0.keys().map(String::as_str).collect();
+        names.into_iter()
+    }
+
+    /// How many indices an axis has before; `None` where it is not followed.
+    #[must_use]
+    pub fn extent(&self, value: &str, axis: usize) -> Option<usize> {
+        self.classes.of(value, axis).map(<[u32]>::len)
+    }
+
     /// The indices that stay; `None` if the axis stays as it is.
+    #[must_use]
     pub fn indices(&self, value: &str, axis: usize) -> Option<Vec<usize>> {
         let classes = self.classes.of(value, axis)?;
         let kept: Vec<_> = (0..classes.len()).filter(|&index| !self.dropped.contains(&classes[index])).collect();
@@ -97,7 +119,7 @@ impl Kept<'_> {
 /// The selection does not fit the model or leaves nothing.
 pub fn prune(model: &mut Model, groups: &Groups, selection: &Selection) -> Result<(), PruneError> {
     let facts = infer(model)?;
-    let kept = Kept { classes: &groups.classes, dropped: dropped(groups, selection)? };
+    let kept = kept(groups, selection)?;
     check_axes(&facts, &kept)?;
     let mut pruned = model.clone();
     for tensor in &mut pruned.graph_mut().initializer {

@@ -1,7 +1,7 @@
 //! From a node's attributes to the parameters of the operations.
 
 use candle_core::{Device, Tensor};
-use takt_ops::{Conv2dParams, PoolParams};
+use takt_ops::{Activation, Conv2dParams, PoolParams};
 
 use super::kernel::{Kernel, Pick, Unary};
 use crate::Index;
@@ -115,18 +115,26 @@ impl Source<'_> {
 
     pub fn unary(&self) -> Result<Unary, String> {
         let node = self.op.node;
-        let float = |name, default: f32| f64::from(node.float(name).unwrap_or(default));
+        let float = |name, default: f32| node.float(name).unwrap_or(default);
+        let activation = |activation| Ok(Unary::Activation(activation));
         Ok(match node.op_type() {
-            "Relu" => Unary::Relu,
-            "LeakyRelu" => Unary::LeakyRelu(float("alpha", 0.01)),
-            "Clip" => Unary::Clip(self.scalar(1)?, self.scalar(2)?),
-            "Sigmoid" => Unary::Sigmoid,
-            "HardSigmoid" => Unary::HardSigmoid { alpha: float("alpha", 0.2), beta: float("beta", 0.5) },
-            "HardSwish" => Unary::HardSwish,
+            "Relu" => return activation(Activation::Relu),
+            "LeakyRelu" => return activation(Activation::LeakyRelu { slope: float("alpha", 0.01) }),
+            "Clip" => {
+                let (low, high) = (self.scalar(1)?, self.scalar(2)?);
+                let (low, high) = (low.unwrap_or(f32::NEG_INFINITY), high.unwrap_or(f32::INFINITY));
+                return activation(Activation::Clamp { low, high });
+            }
+            "Sigmoid" => return activation(Activation::Sigmoid),
+            "HardSigmoid" => {
+                let (slope, offset) = (float("alpha", 0.2), float("beta", 0.5));
+                return activation(Activation::HardSigmoid { slope, offset });
+            }
+            "HardSwish" => return activation(Activation::HardSwish),
+            "Gelu" if node.string("approximate").unwrap_or("none") == "none" => return activation(Activation::Gelu),
+            "Gelu" => return Err("found an approximated Gelu, expected approximate = none".to_owned()),
             "Tanh" => Unary::Tanh,
             "Erf" => Unary::Erf,
-            "Gelu" if node.string("approximate").unwrap_or("none") == "none" => Unary::Gelu,
-            "Gelu" => return Err("found an approximated Gelu, expected approximate = none".to_owned()),
             "Sqrt" => Unary::Sqrt,
             "Exp" => Unary::Exp,
             "Log" => Unary::Log,

@@ -79,7 +79,7 @@ pub(super) fn compile(model: &Model, options: &Options) -> Result<Executor, Exec
     let outputs = graph.output.iter().map(|output| find(output.name())).collect::<Result<Vec<_>, _>>()?;
     let taps = options.taps.iter().map(|tap| find(tap)).collect::<Result<Vec<_>, _>>()?;
     let wanted: Vec<usize> = outputs.iter().chain(&taps).copied().collect();
-    let steps = fuse::fuse(steps, &wanted, slots.given.len());
+    let steps = fuse::fuse(steps, &wanted, &slots.given);
     let mut last_use = vec![None; slots.given.len()];
     for (at, step) in steps.iter().enumerate() {
         step.inputs.iter().flatten().chain(&step.outputs).for_each(|&slot| last_use[slot] = Some(at));
@@ -114,7 +114,7 @@ fn kernel(source: &Source<'_>, norms: usize) -> Result<Option<Kernel>, String> {
                 return Err("found statistics among its outputs; export the model in evaluation mode".to_owned());
             }
             let epsilon = f64::from(node.float("epsilon").unwrap_or(1e-5));
-            Kernel::BatchNorm { epsilon, relu: false, norm: norms }
+            Kernel::BatchNorm { epsilon, activation: None, norm: norms }
         }
         "MaxPool" | "AveragePool" => source.pool()?,
         "GlobalAveragePool" => Kernel::GlobalAvgPool,

@@ -1,7 +1,7 @@
 //! One step of a plan, with everything that is known before tensors are.
 
 use candle_core::Tensor;
-use takt_ops::{Conv2dParams, Levels, PoolParams};
+use takt_ops::{Activation, Conv2dParams, Levels, PoolParams};
 
 /// A node, ready to run. Slots are places in the run's list of values.
 #[derive(Debug, Clone)]
@@ -16,15 +16,9 @@ pub(super) struct Step {
 /// Element-wise functions of one value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Unary {
-    Relu,
-    LeakyRelu(f64),
-    Clip(Option<f32>, Option<f32>),
-    Sigmoid,
-    HardSigmoid { alpha: f64, beta: f64 },
-    HardSwish,
+    Activation(Activation),
     Tanh,
     Erf,
-    Gelu,
     Sqrt,
     Exp,
     Log,
@@ -51,7 +45,7 @@ pub(super) enum Kernel {
     /// `norm` is the place in the executor's running statistics.
     BatchNorm {
         epsilon: f64,
-        relu: bool,
+        activation: Option<Activation>,
         norm: usize,
     },
     Unary(Unary),

@@ -88,13 +88,13 @@ fn outputs(
             .collect();
     }
     let output = match &step.kernel {
-        Kernel::BatchNorm { epsilon, relu, norm } => {
+        Kernel::BatchNorm { epsilon, activation, norm } => {
             let (x, gamma, beta) = (inputs.get(0)?, inputs.get(1)?, inputs.get(2)?);
             let Some(running) = executor.norms.get(*norm) else { bail!("no running statistics") };
             match mode {
-                Mode::Eval => ops::batch_norm_eval(x, gamma, beta, &running.mean, &running.var, *epsilon, *relu)?,
+                Mode::Eval => ops::batch_norm_eval(x, gamma, beta, &running.mean, &running.var, *epsilon, *activation)?,
                 Mode::Train => {
-                    let (y, stats) = ops::batch_norm_train(x, gamma, beta, *epsilon, *relu)?;
+                    let (y, stats) = ops::batch_norm_train(x, gamma, beta, *epsilon, *activation)?;
                     statistics.push((*norm, stats));
                     y
                 }
@@ -163,16 +163,9 @@ fn dense(x: Tensor) -> Result<Tensor> {
 
 fn unary(function: Unary, x: &Tensor) -> Result<Tensor> {
     match function {
-        Unary::Relu => ops::relu(x),
-        Unary::LeakyRelu(alpha) => ops::relu(x)? - (ops::relu(&x.neg()?)? * alpha)?,
-        Unary::Clip(least, most) => ops::clamp(x, least.unwrap_or(f32::NEG_INFINITY), most.unwrap_or(f32::INFINITY)),
-        // By the hyperbolic tangent, which neither overflows nor loses its gradient to infinity times zero.
-        Unary::Sigmoid => ((x * 0.5)?.tanh()? * 0.5)? + 0.5,
-        Unary::HardSigmoid { alpha, beta } => x.affine(alpha, beta)?.clamp(0.0, 1.0),
-        Unary::HardSwish => x * x.affine(1.0 / 6.0, 0.5)?.clamp(0.0, 1.0)?,
+        Unary::Activation(activation) => ops::activate(x, activation),
         Unary::Tanh => x.tanh(),
         Unary::Erf => x.erf(),
-        Unary::Gelu => x.gelu_erf(),
         Unary::Sqrt => x.sqrt(),
         Unary::Exp => x.exp(),
         Unary::Log => x.log(),
@@ -188,11 +181,18 @@ fn binary(function: Binary, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         Binary::Add if a.dims() == b.dims() => ops::add(a, b),
         Binary::Add => a.broadcast_add(b),
         Binary::Sub => a.broadcast_sub(b),
+        Binary::Mul if gates(a, b) => ops::gate(a, b),
+        Binary::Mul if gates(b, a) => ops::gate(b, a),
         Binary::Mul => a.broadcast_mul(b),
         Binary::Div => a.broadcast_div(b),
         Binary::Min => a.broadcast_minimum(b),
         Binary::Max => a.broadcast_maximum(b),
     }
+}
+
+/// Whether `numbers` are one for each map of `maps`.
+fn gates(maps: &Tensor, numbers: &Tensor) -> bool {
+    matches!((maps.dims(), numbers.dims()), ([n, c, h, w], [images, channels, 1, 1]) if n == images && c == channels && h * w > 1)
 }
 
 /// Means over the image are pooling, however an exporter writes them.

@@ -7,6 +7,8 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its result")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod networks;
 
 use std::io::{BufRead, BufReader, Write};
@@ -14,10 +16,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
+use common::{Figures, Result, cpu_seconds};
 use networks::Network;
 use takt_ops::{Sgd, SgdOptions, backward, cross_entropy, in_pool};
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const BATCH: usize = 16;
 const SIDE: usize = 64;
@@ -91,33 +92,6 @@ impl Trainer {
         }
         let images = (steps * BATCH) as f64;
         Ok([images / start.elapsed().as_secs_f64(), images / (cpu_seconds()? - cpu)])
-    }
-}
-
-/// Processor time of this process so far, or NaN where the system does not tell: user and system time are fields 14 and
-/// 15 of proc(5)'s stat, in ticks of 10 ms; the second field, in parentheses, may hold anything.
-fn cpu_seconds() -> Result<f64> {
-    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return Ok(f64::NAN) };
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let ticks: Vec<f64> = fields.skip(11).take(2).map(str::parse).collect::<std::result::Result<_, _>>()?;
-    Ok(ticks.iter().sum::<f64>() / 100.0)
-}
-
-struct Figures {
-    median: f64,
-    least: f64,
-    greatest: f64,
-}
-
-impl Figures {
-    fn of(mut figures: Vec<f64>) -> Self {
-        figures.sort_by(f64::total_cmp);
-        let at = |index: usize| figures.get(index).copied().unwrap_or(f64::NAN);
-        Self { median: at(figures.len() / 2), least: at(0), greatest: at(figures.len().wrapping_sub(1)) }
-    }
-
-    fn text(&self) -> String {
-        format!("{:.1} ({:.1} to {:.1})", self.median, self.least, self.greatest)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Tensor, Var};
 use takt_ops::{
-    Conv2dParams, PoolParams, add, add_relu, batch_norm_train, clamp, conv2d, global_avg_pool, linear, max_pool2d,
+    Activation, Conv2dParams, PoolParams, add, add_relu, batch_norm_train, conv2d, global_avg_pool, linear, max_pool2d,
 };
 
 /// A network in training.
@@ -25,21 +25,17 @@ struct Unit {
     gamma: Var,
     beta: Var,
     params: Conv2dParams,
-    activation: Activation,
+    activation: Option<Activation>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Activation {
-    None,
-    Relu,
-    Relu6,
-}
+const LINEAR: Option<Activation> = None;
+const RELU: Option<Activation> = Some(Activation::Relu);
+const RELU6: Option<Activation> = Some(Activation::Clamp { low: 0.0, high: 6.0 });
 
 impl Unit {
     fn run(&self, x: &Tensor) -> Result<Tensor> {
         let y = conv2d(x, &self.weight, None, &self.params)?;
-        let (y, _) = batch_norm_train(&y, &self.gamma, &self.beta, 1e-5, self.activation == Activation::Relu)?;
-        if self.activation == Activation::Relu6 { clamp(&y, 0.0, 6.0) } else { Ok(y) }
+        Ok(batch_norm_train(&y, &self.gamma, &self.beta, 1e-5, self.activation)?.0)
     }
 }
 
@@ -106,7 +102,7 @@ impl Builder {
         kernel: usize,
         stride: usize,
         groups: usize,
-        activation: Activation,
+        activation: Option<Activation>,
     ) -> Result<Unit> {
         let weight = self.var(&[outputs, inputs / groups, kernel, kernel])?;
         let gamma = self.keep(Var::ones(outputs, candle_core::DType::F32, &Device::Cpu)?);
@@ -117,8 +113,7 @@ impl Builder {
     }
 
     fn resnet(&mut self, blocks: [usize; 4], bottleneck: bool) -> Result<usize> {
-        use Activation::{None as Linear, Relu};
-        let stem = self.unit(3, 64, 7, 2, 1, Relu)?;
+        let stem = self.unit(3, 64, 7, 2, 1, RELU)?;
         self.layers.extend([Layer::Unit(stem), Layer::Pool]);
         let mut inputs = 64;
         for (stage, blocks) in blocks.into_iter().enumerate() {
@@ -128,15 +123,15 @@ impl Builder {
                 let stride = if block == 0 && stage > 0 { 2 } else { 1 };
                 let units = if bottleneck {
                     vec![
-                        self.unit(inputs, width, 1, 1, 1, Relu)?,
-                        self.unit(width, width, 3, stride, 1, Relu)?,
-                        self.unit(width, outputs, 1, 1, 1, Linear)?,
+                        self.unit(inputs, width, 1, 1, 1, RELU)?,
+                        self.unit(width, width, 3, stride, 1, RELU)?,
+                        self.unit(width, outputs, 1, 1, 1, LINEAR)?,
                     ]
                 } else {
-                    vec![self.unit(inputs, width, 3, stride, 1, Relu)?, self.unit(width, outputs, 3, 1, 1, Linear)?]
+                    vec![self.unit(inputs, width, 3, stride, 1, RELU)?, self.unit(width, outputs, 3, 1, 1, LINEAR)?]
                 };
                 let shortcut = (stride != 1 || inputs != outputs)
-                    .then(|| self.unit(inputs, outputs, 1, stride, 1, Linear))
+                    .then(|| self.unit(inputs, outputs, 1, stride, 1, LINEAR))
                     .transpose()?;
                 self.layers.push(Layer::Residual(units, shortcut, true));
                 inputs = outputs;
@@ -146,8 +141,7 @@ impl Builder {
     }
 
     fn mobilenet_v2(&mut self) -> Result<usize> {
-        use Activation::{None as Linear, Relu6};
-        let stem = self.unit(3, 32, 3, 2, 1, Relu6)?;
+        let stem = self.unit(3, 32, 3, 2, 1, RELU6)?;
         self.layers.push(Layer::Unit(stem));
         let mut inputs = 32;
         // Expansion, outputs, blocks, stride (Sandler et al. 2018, table 2).
@@ -159,10 +153,10 @@ impl Builder {
                 let hidden = inputs * expansion;
                 let mut units = Vec::new();
                 if expansion > 1 {
-                    units.push(self.unit(inputs, hidden, 1, 1, 1, Relu6)?);
+                    units.push(self.unit(inputs, hidden, 1, 1, 1, RELU6)?);
                 }
-                units.push(self.unit(hidden, hidden, 3, stride, hidden, Relu6)?);
-                units.push(self.unit(hidden, outputs, 1, 1, 1, Linear)?);
+                units.push(self.unit(hidden, hidden, 3, stride, hidden, RELU6)?);
+                units.push(self.unit(hidden, outputs, 1, 1, 1, LINEAR)?);
                 if stride == 1 && inputs == outputs {
                     self.layers.push(Layer::Residual(units, None, false));
                 } else {
@@ -171,7 +165,7 @@ impl Builder {
                 inputs = outputs;
             }
         }
-        let last = self.unit(inputs, 1280, 1, 1, 1, Relu6)?;
+        let last = self.unit(inputs, 1280, 1, 1, 1, RELU6)?;
         self.layers.push(Layer::Unit(last));
         Ok(1280)
     }

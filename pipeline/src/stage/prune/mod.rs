@@ -111,7 +111,7 @@ pub fn prune(data: &Path, out: &Path, run: &Prune, shop: &Shop<'_>) -> Result<Pr
     clean::clean(&mut model)?;
     let ready = shop.ready(data, &card.preprocess)?;
     let mut scale = Scale::new(&model, run, out, shop)?;
-    let answers = ask(&run.model, run.distil, &ready, &card, &run.settings, out, shop)?;
+    let answers = ask(&run.model, &run.distil, &ready, &card, &run.settings, out, shop)?;
     let before = balanced_accuracy(&model, &ready, shop)?;
     let sparse = sparse::sparse(model.clone(), out, run, &ready, &answers, shop)?;
     let cutter = Cutter { run, ready: &ready, answers: &answers, shop };

@@ -105,7 +105,7 @@ impl Cutter<'_> {
 
     fn key(&self, task: &Task<'_>) -> Result<String, StageError> {
         let run = self.run;
-        let rest = serde_json::to_string(&(run.cut, run.criterion, task.share, run.distil)).unwrap_or_default();
+        let rest = serde_json::to_string(&(run.cut, run.criterion, task.share, &run.distil)).unwrap_or_default();
         Ok(format!("{} {rest}", key(task.model, &run.settings, None, self.ready)?))
     }
 
@@ -138,7 +138,8 @@ impl Cutter<'_> {
         let mut some = epoch_order(&ready.split(Split::Train)?, settings.seed, 0);
         some.truncate(settings.batch.get() * REESTIMATE_BATCHES);
         reestimate(&mut smaller, &ready.images, &some, settings.batch, shop.threads, shop.progress)?;
-        let key = key(&smaller, settings, None, ready)?;
+        let rest = serde_json::to_string(&self.run.distil).unwrap_or_default();
+        let key = format!("{} {rest}", key(&smaller, settings, None, ready)?);
         let course = Course { settings, teacher: Some(self.answers), sparsity: None, key: &key, out: task.place };
         let fitted = run_fit(&mut smaller, ready, &course, shop)?;
         Ok((smaller, fitted.records.iter().map(|record| record.balanced_accuracy).fold(0.0, f64::max)))

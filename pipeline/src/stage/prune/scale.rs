@@ -60,10 +60,7 @@ impl Scale {
 
     /// Where a cut of it to a share of the model as it was given ends. What groups keep at least is counted from there too.
     pub(super) fn bounds(&self, groups: &Groups, share: f64) -> Bounds {
-        let least = |group: &channels::Group| {
-            let had = self.channels.get(name(group)).copied().unwrap_or(group.units.len());
-            self.cut.least(had)
-        };
-        Bounds { target: self.whole * share, least: groups.groups.iter().map(least).collect() }
+        let had = |group: &channels::Group| self.channels.get(name(group)).copied().unwrap_or(group.units.len());
+        Bounds::new(self.whole * share, groups.groups.iter().map(had).collect(), &self.cut)
     }
 }

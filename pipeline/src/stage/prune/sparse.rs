@@ -30,7 +30,7 @@ pub(super) fn sparse(
     let epochs = run.sparse_epochs;
     let warmup_epochs = run.settings.warmup_epochs.min(f64::from(epochs));
     let settings = Settings { epochs, warmup_epochs, ..run.settings.clone() };
-    let rest = serde_json::to_string(&(sparsity, run.distil)).unwrap_or_default();
+    let rest = serde_json::to_string(&(sparsity, &run.distil)).unwrap_or_default();
     let key = format!("{} {rest}", key(&model, &settings, None, ready)?);
     let out = out.join("sparse");
     folder(&out)?;

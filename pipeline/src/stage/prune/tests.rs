@@ -58,6 +58,33 @@ fn a_cut_that_loses_too_much_is_taken_back_and_smaller_ones_are_tried() {
     assert_eq!(prune(&data, &out, &run, &shop()).unwrap(), pruned, "and cuts that were taken back are not tried again");
 }
 
+#[test]
+fn a_student_that_was_pruned_learns_from_its_ancestors_features_by_what_its_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, out) = (folder.path().join("data"), |name: &str| folder.path().join(name));
+    stripes(&data, 16);
+    let big = quickly_trained(&data, &out("train"));
+    let run = Prune { settings: settings(1), ..cut_to(&big, Keep::Share(0.4)) };
+    let pruned = prune(&data, &out("prune"), &run, &shop()).unwrap();
+    assert_eq!(pruned.rounds.len(), 2, "cut twice");
+    let small = out("prune").join(MODEL);
+    let distil = Distil { features: 1.0, views: 1, ..Distil::default() };
+    let student = |model: &Path| Train {
+        start: Start::Model(model.to_owned()),
+        settings: settings(1),
+        teacher: Some((big.clone(), distil.clone())),
+    };
+    train(&data, &out("student"), &student(&small), &shop()).unwrap();
+    let again = prune(&data, &out("again"), &Prune { distil: distil.clone(), ..run }, &shop()).unwrap();
+    assert_eq!(again.rounds.len(), 2);
+
+    let targets = vec![crate::quantise::Target::CpuInt8];
+    let run = crate::stage::Quantise { model: small, targets, options: Default::default(), tune: None };
+    crate::stage::quantise(&data, &out("int8"), &run, &shop()).unwrap();
+    let told = train(&data, &out("other"), &student(&out("int8").join(MODEL)), &shop()).unwrap_err().to_string();
+    assert!(told.contains("no record of which of the teacher's they are"), "what serves has none: {told}");
+}
+
 /// Puts times that follow from the channels in place of measured ones: a busy machine measures anything.
 fn settle(latencies: &Path) {
     let mut file: Value = serde_json::from_str(&fs::read_to_string(latencies).unwrap()).unwrap();

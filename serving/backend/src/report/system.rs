@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::memory;
+
 /// Oldest JetPack whose ONNX Runtime this program speaks to.
 pub const JETPACK_FLOOR: u32 = 5;
 
@@ -54,10 +56,9 @@ impl System {
             let line = text.lines().find(|line| line.starts_with(name))?;
             Some(line.split_once(':')?.1.trim().to_owned())
         };
-        let kilobytes = field("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
         let limit = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
         let limit = limit.iter().find_map(|path| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok());
-        let memory_bytes = kilobytes.map(|kilobytes| kilobytes * 1024);
+        let memory_bytes = memory::total();
         Self {
             arch: std::env::consts::ARCH,
             processor: field("/proc/cpuinfo", "model name"),

@@ -80,7 +80,7 @@ impl Metrics {
             .gauge("takt_in_flight_bytes", "Bytes of requests being received, queued or run")
             .sample(&[], self.in_flight.used() as f64);
         let mut resident = families.gauge("takt_process_resident_bytes", "Resident memory of the serving process");
-        if let Some(bytes) = process::resident_bytes() {
+        if let Some(bytes) = takt_backend::memory::resident() {
             resident.sample(&[], bytes as f64);
         }
         families
