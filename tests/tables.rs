@@ -24,6 +24,20 @@ fn images(folder: &Path, args: &[&str]) -> String {
     out.to_owned()
 }
 
+/// A folder with every second image of another one.
+fn every_second(folder: &str, half: &Path, which: usize) -> String {
+    fs::create_dir_all(half).unwrap();
+    let labels = fs::read_to_string(Path::new(folder).join("labels.csv")).unwrap();
+    let (head, rows) = labels.split_once('\n').unwrap();
+    let rows: Vec<&str> = rows.lines().filter(|row| row.contains(",reference,")).skip(which).step_by(2).collect();
+    for file in rows.iter().filter_map(|row| row.split(',').next()) {
+        fs::create_dir_all(half.join(file).parent().unwrap()).unwrap();
+        fs::hard_link(Path::new(folder).join(file), half.join(file)).unwrap();
+    }
+    fs::write(half.join("labels.csv"), [&[head], &rows[..]].concat().join("\n") + "\n").unwrap();
+    half.to_str().unwrap().to_owned()
+}
+
 fn shipped(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path).display().to_string()
 }
@@ -95,11 +109,13 @@ fn a_suite_with_faults_names_all_of_them_and_data_that_is_none_says_so() {
 #[test]
 fn a_noisier_camera_is_drift_and_the_same_line_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let make = |name: &str, args: &[&str]| images(&folder.path().join(name), &[&["--reference", "260"], args].concat());
-    let (before, same, noisy) = (make("a", &[]), make("b", &["--seed", "2"]), make("c", &["--noise", "8"]));
+    let make = |name: &str, args: &[&str]| images(&folder.path().join(name), &[&["--reference", "520"], args].concat());
+    let (line, noisy) = (make("line", &[]), make("noisy", &["--noise", "4"]));
+    // Every second image of one line against the others: another seed would have other products.
+    let [before, same] = [0, 1].map(|which| every_second(&line, &folder.path().join(format!("half-{which}")), which));
     let page: PathBuf = folder.path().join("drift.html");
     let report = |current: &str, args: &[&str]| {
-        let columns = ["--columns", "image_noise,image_colourfulness"];
+        let columns = ["--columns", "image_noise,image_sharpness"];
         takt(
             &[
                 &["drift", "report", "--reference", &before, "--current", current, "--fail-on-drift"],

@@ -163,7 +163,7 @@ fn everything_that_is_wrong_is_told_at_once() {
     for part in [
         "line.toml",
         "stage 1 has no name",
-        "stage 'teacher': kind is 'trian'; expected one of generate, train",
+        "stage 'teacher': kind is 'trian'; expected one of generate, validate, train",
         "stage 'small' (prune): unknown field `epoch`",
         "split is 'all', expected one of",
         "min_accuracy is 98",

@@ -40,6 +40,8 @@ struct Grid {
     /// Those of them that bound PSI's bins.
     psi: Vec<usize>,
     plot: Option<Vec<f64>>,
+    /// The least and the greatest finite value of both sides.
+    range: (f64, f64),
 }
 
 /// Counts of a column on one side.
@@ -100,12 +102,13 @@ fn one(
 impl Grid {
     fn of([reference, current]: &[Sketch; 2], binning: Binning) -> Self {
         let sample = &reference.sample;
+        let range = (reference.low.min(current.low), reference.high.max(current.high));
         let psi_edges = match binning {
             Binning::ReferenceQuantile => quantile_edges(sample, DECILES),
             Binning::SturgesUnion => {
                 let both = (reference.values + current.values).max(1) as f64;
                 let bins = (both.log2() + 1.0).ceil();
-                let (low, high) = (reference.low.min(current.low), reference.high.max(current.high));
+                let (low, high) = range;
                 (1..bins as usize).map(|edge| low + edge as f64 * ((high - low) / bins)).collect()
             }
         };
@@ -115,13 +118,18 @@ impl Grid {
         edges.sort_unstable_by(f64::total_cmp);
         edges.dedup();
         let psi = psi_edges.iter().filter_map(|edge| edges.binary_search_by(|e| e.total_cmp(edge)).ok());
-        Self { psi: psi.collect(), plot: plot_edges(sample, &current.sample), edges }
+        Self { psi: psi.collect(), plot: plot_edges(sample, &current.sample), range, edges }
     }
 
-    /// Whether the slot can hold but one value.
+    /// Whether the slot can hold but one value. One at an end holds an infinity alone where all finite values are within.
     fn is_atom(&self, slot: usize) -> bool {
         let edge = |index: usize| self.edges.get(index);
-        slot.checked_sub(1).and_then(edge).zip(edge(slot)).is_some_and(|(from, to)| from.next_up() == *to)
+        match (slot.checked_sub(1).and_then(edge), edge(slot)) {
+            (Some(from), Some(to)) => from.next_up() == *to,
+            (None, Some(to)) => self.range.0 >= *to,
+            (Some(from), None) => self.range.1 < *from,
+            (None, None) => false,
+        }
     }
 }
 
