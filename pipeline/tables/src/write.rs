@@ -73,8 +73,8 @@ impl ParquetFile {
         let rows = frame(columns)?;
         if **rows.schema() != self.schema {
             let told = |names: Vec<&str>| names.join(", ");
-            let found = told(rows.schema().iter_names().map(|name| name.as_str()).collect());
-            let expected = told(self.schema.iter_names().map(|name| name.as_str()).collect());
+            let found = told(rows.schema().iter_names().map(polars::prelude::PlSmallStr::as_str).collect());
+            let expected = told(self.schema.iter_names().map(polars::prelude::PlSmallStr::as_str).collect());
             let reason = format!("found {found}, expected {expected}, each of the kind it began with");
             return Err(TableError::Columns { reason });
         }

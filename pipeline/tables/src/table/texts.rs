@@ -40,7 +40,7 @@ impl Table {
     pub fn texts_of(&self, column: &str) -> Result<Vec<Option<String>>, TableError> {
         let values = self.column(column)?.as_text();
         let frame = self.collect(self.frame().select([values]))?;
-        let texts = frame.columns().first().map(|column| column.str().map(|texts| texts.clone()));
+        let texts = frame.columns().first().map(|column| column.str().cloned());
         let texts = texts.transpose().map_err(TableError::read(self.path()))?;
         Ok(texts.map(|texts| texts.iter().map(|text| text.map(str::to_owned)).collect()).unwrap_or_default())
     }
