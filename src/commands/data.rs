@@ -1,5 +1,8 @@
-//! `takt data`: images to train and to measure with.
+//! `takt data`: images and tables to train and to measure with, and their labels.
 
+mod agreement;
+mod profile;
+mod pull;
 mod validate;
 
 use std::io::Write;
@@ -28,6 +31,9 @@ enum Command {
     /// Write a seeded set of synthetic images: the same settings give the same bytes on every machine.
     Generate(Generate),
     Validate(validate::Validate),
+    Profile(profile::Profile),
+    Pull(pull::Pull),
+    Agreement(agreement::Agreement),
 }
 
 /// What can be generated.
@@ -120,6 +126,9 @@ pub fn run(args: DataArgs) -> anyhow::Result<ExitCode> {
             Kind::SurfaceDefects => surface_defects(&args),
         },
         Command::Validate(args) => validate::run(&args),
+        Command::Profile(args) => args.run(),
+        Command::Pull(args) => args.run(),
+        Command::Agreement(args) => args.run(),
     }
 }
 

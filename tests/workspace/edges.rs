@@ -26,7 +26,7 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
 ];
 
 /// Dependencies that are the business of few crates. A name ending in `*` stands for all that begin so.
-const ISOLATED: [(&str, &[&str]); 24] = [
+const ISOLATED: [(&str, &[&str]); 25] = [
     // The wire format ends at the server and at the client.
     ("tonic*", &["takt", "takt-proto", "takt-serving"]),
     ("prost*", &["takt", "takt-graph", "takt-pipeline", "takt-proto", "takt-serving"]),
@@ -34,6 +34,8 @@ const ISOLATED: [(&str, &[&str]); 24] = [
     ("axum", &["takt-serving"]),
     ("tokio*", &["takt", "takt-serving"]),
     ("prometheus", &["takt-serving"]),
+    // The one client that calls out by itself: the webhook.
+    ("ureq", &["takt-serving"]),
     ("opentelemetry*", &["takt", "takt-serving"]),
     // Runtimes are seen through the `Backend` trait only.
     ("ort", &["takt-backend"]),

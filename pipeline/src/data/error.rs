@@ -62,6 +62,10 @@ pub enum DataError {
     #[cfg(feature = "tables")]
     #[error(transparent)]
     Table(#[from] takt_tables::TableError),
+    /// A prediction log that gives no table.
+    #[cfg(feature = "tables")]
+    #[error(transparent)]
+    Outcomes(#[from] crate::outcomes::OutcomesError),
     /// The label file's header lacks what it needs.
     #[error(
         "{}: the header has {found}, expected the columns file and label, and perhaps split and others; add {missing}",
@@ -113,6 +117,14 @@ pub enum DataError {
     Partition {
         /// What was found, expected, and what to do.
         reason: String,
+    },
+    /// A file that cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// A file or folder that cannot be read.
     #[error("cannot read {}", path.display())]
@@ -176,7 +188,7 @@ impl fmt::Display for Faults {
 impl DataError {
     /// Stable label of the kind of error.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::NotAFolder { .. } => "not_a_folder",
             Self::UnknownLayout { .. } => "unknown_layout",
@@ -185,12 +197,15 @@ impl DataError {
             Self::TwoLabelFiles { .. } => "two_label_files",
             #[cfg(feature = "tables")]
             Self::Table(error) => error.kind(),
+            #[cfg(feature = "tables")]
+            Self::Outcomes(error) => error.kind(),
             Self::Header { .. } => "header",
             Self::Faults { .. } => "faults",
             Self::NoImages { .. } => "no_images",
             Self::EmptyClass { .. } => "empty_class",
             Self::EmptySplit { .. } => "empty_split",
             Self::Partition { .. } => "partition",
+            Self::Write { .. } => "write",
             Self::Io { .. } => "io",
             Self::Image { .. } => "image",
             Self::Preprocess(_) => "preprocess",

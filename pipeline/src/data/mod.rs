@@ -7,6 +7,7 @@
 mod augment;
 mod batches;
 mod corrupt;
+pub(crate) mod csv;
 mod dataset;
 mod error;
 mod images;
@@ -25,6 +26,7 @@ pub use augment::{Augment, Shape, View};
 pub use batches::{Batch, Batches, Batching, Tail, Views, epoch_order};
 pub use corrupt::{CorruptError, Corruption};
 pub use dataset::{Dataset, LoadOptions, Sample};
+pub(crate) use error::quoted;
 pub use error::{DataError, Faults};
 pub use images::{Buffers, Images, Variation};
 pub use inspect::{ImageFacts, inspect};
@@ -32,6 +34,6 @@ pub use layout::Layout;
 pub use partition::{Partition, Selection};
 pub use split::Split;
 #[cfg(feature = "tables")]
-pub(crate) use table::Rows;
+pub(crate) use table::{Rows, Wanted};
 #[cfg(feature = "tables")]
 pub use validate::validate;

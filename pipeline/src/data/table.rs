@@ -1,4 +1,4 @@
-//! Data as a table: any table, and folders of labelled images, whose files are looked at too.
+//! Data as a table: any table, prediction logs, and folders of labelled images, whose files are looked at too.
 //!
 //! What an image tells becomes columns of its row, so that rules and figures hold for pictures and labels alike:
 //!
@@ -16,13 +16,15 @@ use std::sync::atomic::AtomicBool;
 
 use takt_image::ImageStatistics;
 use takt_tables::{Column, Table, TableError, Values};
+use tempfile::TempDir;
 
 use super::dataset::{Dataset, LoadOptions, Sample};
 use super::error::DataError;
 use super::inspect::{ImageFacts, inspect};
 use super::layout::LABEL_FILES;
 use super::split::Split;
-use crate::progress::Progress;
+use crate::outcomes::{Detail, Exported, Filter, OutcomesError, export, find};
+use crate::progress::{Progress, Silent};
 
 /// The column that names the image of a row.
 const FILE: &str = "file";
@@ -33,6 +35,15 @@ const PREFIX: &str = "image_";
 /// Columns that are made of the files; after them the figures, by their names.
 const OF_FILES: [&str; 5] = ["image_error", "image_width", "image_height", "image_bytes", "image_sha256"];
 
+/// What is wanted of a prediction log.
+pub(crate) struct Wanted<'a> {
+    pub(crate) detail: Detail,
+    /// Predictions of this model.
+    pub(crate) model: Option<&'a str>,
+    /// Set from outside to end soon.
+    pub(crate) stop: &'a AtomicBool,
+}
+
 /// Rows, and where the images lie that they name.
 pub(crate) struct Rows {
     pub(crate) table: Table,
@@ -40,29 +51,53 @@ pub(crate) struct Rows {
     root: PathBuf,
     /// Whether the rows are those of a folder of labelled images.
     pub(crate) of_images: bool,
+    /// What of a prediction log could not be read.
+    pub(crate) skipped: Vec<String>,
+    /// Of a prediction log, as long as its rows are needed: its table.
+    _log: Option<TempDir>,
 }
 
 impl Rows {
-    /// Opens a CSV or Parquet file, a folder of them, or a folder of labelled images of any layout.
-    pub(crate) fn open(data: &Path) -> Result<Self, DataError> {
+    /// Opens a CSV or Parquet file, a folder of them, a folder of labelled images of any layout, or a prediction log;
+    /// nothing where the log was being read when it was stopped.
+    pub(crate) fn open(data: &Path, wanted: &Wanted<'_>) -> Result<Option<Self>, DataError> {
+        let rows =
+            |table, root: PathBuf, of_images| Some(Self { table, root, of_images, skipped: Vec::new(), _log: None });
         if !data.is_dir() {
-            let root = data.parent().map(Path::to_owned).unwrap_or_default();
-            return Ok(Self { table: Table::open(data)?, root, of_images: false });
+            return Ok(rows(Table::open(data)?, data.parent().map(Path::to_owned).unwrap_or_default(), false));
+        }
+        if find(data).is_some() {
+            return Self::of_log(data, wanted);
         }
         let root = data.to_owned();
         let labels = LABEL_FILES.map(|name| data.join(name)).into_iter().filter(|file| file.is_file());
         match labels.collect::<Vec<_>>().as_slice() {
-            [file] => Ok(Self { table: Table::open(file)?, root, of_images: true }),
+            [file] => Ok(rows(Table::open(file)?, root, true)),
             [] => match Table::open(data) {
                 // No table, so it may be images below folders that say what they are.
                 Err(TableError::NoFile { .. }) => {
                     let images = Dataset::open(data, &LoadOptions::default())?;
-                    Ok(Self { table: of_dataset(&images)?, root, of_images: true })
+                    Ok(rows(of_dataset(&images)?, root, true))
                 }
-                opened => Ok(Self { table: opened?, root, of_images: false }),
+                opened => Ok(rows(opened?, root, false)),
             },
             _ => Err(DataError::TwoLabelFiles { folder: root }),
         }
+    }
+
+    /// A prediction log is read once into a table beside, which takes as many passes as one wants in constant memory.
+    fn of_log(data: &Path, wanted: &Wanted<'_>) -> Result<Option<Self>, DataError> {
+        let folder = TempDir::new().map_err(OutcomesError::Temporary)?;
+        let file = folder.path().join("predictions.parquet");
+        let filter = Filter { model: wanted.model.map(str::to_owned), ..Filter::default() };
+        let exported = export(data, filter, wanted.detail, &file, &Silent, wanted.stop)?;
+        let Some(Exported { models, skipped, .. }) = exported else { return Ok(None) };
+        if models.len() > 1 && wanted.detail == Detail::Distributions {
+            let (path, what, flag) = (data.to_owned(), "models", "--model");
+            return Err(OutcomesError::Several { path, what, found: models, flag }.into());
+        }
+        let table = Table::open(&file)?.named(data);
+        Ok(Some(Self { table, root: data.to_owned(), of_images: false, skipped, _log: Some(folder) }))
     }
 
     /// Whether it is the name of a column that can be made of the images, and is not there yet.

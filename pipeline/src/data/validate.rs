@@ -7,11 +7,12 @@ use std::sync::atomic::AtomicBool;
 use takt_tables::validate::{Report, Suite, validate as hold};
 
 use super::error::DataError;
-use super::table::Rows;
+use super::table::{Rows, Wanted};
+use crate::outcomes::Detail;
 use crate::progress::Progress;
 
 /// Holds `data` against the suite; nothing where `stop` was set meanwhile. `data` is a CSV or Parquet file, a folder of
-/// them, or a folder of labelled images of any layout.
+/// them, a prediction log, or a folder of labelled images of any layout.
 ///
 /// # Errors
 /// Data that cannot be read as a table.
@@ -22,7 +23,8 @@ pub fn validate(
     progress: &dyn Progress,
     stop: &AtomicBool,
 ) -> Result<Option<Report>, DataError> {
-    let rows = Rows::open(data)?;
+    let wanted = Wanted { detail: Detail::Full, model: None, stop };
+    let Some(rows) = Rows::open(data, &wanted)? else { return Ok(None) };
     if !suite.columns().any(|name| rows.can_make(name)) {
         return Ok(Some(hold(&rows.table, suite)?));
     }

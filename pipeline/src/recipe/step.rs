@@ -286,6 +286,7 @@ impl Work<'_> {
             evaluation,
             parent: None,
             pipeline: context.key().map(ToString::to_string),
+            reference: None,
             parity: package.parity.unwrap_or(stage::PARITY),
         };
         let digest = stage::package(&self.at(&package.data), &run, &self.shop)?;

@@ -27,6 +27,7 @@ pub use evaluate::{Evaluate, PAGE, evaluate};
 pub use fit::{Architecture, Start, Train, train};
 pub use package::{Package, package};
 pub use parity::PARITY;
+pub use profile::reference;
 pub use prune::{Prune, Pruned, Round, TakenBack, prune, sparse_epochs};
 pub use quantise::{Quantise, artefact, quantise};
 pub use shop::{MODEL, REPORT, Shop, Weigh};

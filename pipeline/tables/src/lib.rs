@@ -12,10 +12,12 @@ mod column;
 pub mod drift;
 mod error;
 mod table;
+mod time;
 pub mod validate;
 mod write;
 
 pub use column::{Column, Values};
 pub use error::TableError;
-pub use table::{Batch, Categories, ColumnInfo, Kind, Numbers, Table, Texts};
+pub use table::{Amount, Batch, Categories, ColumnInfo, Kind, Numbers, Table, Texts, Total};
+pub use time::parse_time;
 pub use write::{ParquetFile, write_parquet};

@@ -1,11 +1,9 @@
 //! `labels.csv` or `labels.parquet`: a row per image.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use csv::{ReaderBuilder, Trim};
-
 use super::{Listing, Place, Row};
+use crate::data::csv::Csv;
 use crate::data::error::DataError;
 use crate::data::layout::{LABEL_FILES, Layout};
 use crate::data::split::Split;
@@ -33,20 +31,13 @@ pub(super) fn list(root: &Path) -> Result<Listing, DataError> {
     }
 }
 
-/// Separators `,`, `;` and tab are told apart by the header.
 fn from_csv(source: PathBuf) -> Result<Listing, DataError> {
-    let text = fs::read(&source).map_err(DataError::io(&source))?;
-    // Spreadsheet programs put a byte order mark before the first name.
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    let mut reader = ReaderBuilder::new().delimiter(delimiter(text)).trim(Trim::All).flexible(true).from_reader(text);
-    let header: Vec<String> =
-        reader.headers().map_err(|error| unreadable(&source, error))?.iter().map(str::to_owned).collect();
+    let Csv { header, rows, .. } = Csv::read(&source)?;
     let columns = Columns::of(&header, &source)?;
     let mut listing = columns.listing(source);
-    for record in reader.records() {
-        let record = record.map_err(|error| unreadable(&listing.source, error))?;
-        let place = Place::Line(record.position().map_or(0, csv::Position::line));
-        columns.add(&record.iter().collect::<Vec<_>>(), header.len(), place, &mut listing);
+    for (line, fields) in &rows {
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        columns.add(&fields, header.len(), Place::Line(*line), &mut listing);
     }
     Ok(listing)
 }
@@ -120,16 +111,4 @@ impl Columns {
         let metadata = self.metadata.iter().map(|(index, _)| field(*index).to_owned()).collect();
         Ok(Row { place: Some(place), path: PathBuf::from(file), label: label.to_owned(), split, metadata })
     }
-}
-
-/// The separator that the header has most of.
-fn delimiter(text: &[u8]) -> u8 {
-    let header = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let count = |separator: u8| header.iter().filter(|byte| **byte == separator).count();
-    // The first of those that are equal is the last that `max_by_key` sees.
-    [b'\t', b';', b','].into_iter().max_by_key(|separator| count(*separator)).unwrap_or(b',')
-}
-
-fn unreadable(source: &Path, error: csv::Error) -> DataError {
-    DataError::Io { path: source.to_owned(), source: std::io::Error::other(error) }
 }

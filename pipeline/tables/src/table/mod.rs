@@ -9,6 +9,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod totals;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ pub use batches::{Batch, Numbers};
 pub use categories::Categories;
 pub use kind::Kind;
 pub use texts::Texts;
+pub use totals::{Amount, Total};
 
 use self::source::Source;
 use crate::column::{Column, frame};
@@ -102,6 +104,13 @@ impl Table {
             column.added = self.columns.iter().find(|old| old.name == column.name).is_none_or(|old| old.added);
         }
         Ok(table)
+    }
+
+    /// The table under another name in messages: what it was made of.
+    #[must_use]
+    pub fn named(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.path);
+        self
     }
 
     /// What messages call it: the file or folder.
