@@ -19,6 +19,7 @@ use tracing::{error, info};
 use super::admission::admission;
 use super::hub::Hands;
 use super::labels::Disputes;
+use super::query::Queries;
 use super::rates::rates;
 use super::store::Stored;
 use super::watch::{WatchedRoute, WatchedRuns, freeze};
@@ -64,6 +65,7 @@ pub(super) struct Active {
     sealed: Vec<Event>,
     disputes: Disputes,
     settled: Vec<Event>,
+    queries: Option<Queries>,
 }
 
 impl Active {
@@ -74,7 +76,10 @@ impl Active {
         let promoted = matches!(promoted, Some(Stage::Promoting | Stage::Baking));
         // What the last rollout left in force until its candidate was gone.
         let current = cell.get();
+        let prometheus = hands.settings.prometheus.as_ref();
+        let queries = prometheus.and_then(|prometheus| Queries::start(&plan.gates.metrics, prometheus));
         let mut active = Self {
+            queries,
             model,
             stable,
             candidate,
@@ -181,6 +186,10 @@ impl Active {
             observation.copies.dropped += copies.dropped;
             stays
         });
+        if let Some(queries) = &mut self.queries {
+            observation.events.extend(queries.read(now));
+            observation.missing = queries.missing(now);
+        }
         observation.events.append(&mut self.sealed);
         observation.events.append(&mut self.settled);
         if let (Some(stable), Some(candidate), Some(rollout)) = (&stable, &candidate, &self.state.rollout) {
@@ -359,7 +368,7 @@ impl Active {
         match hands.journal.open_intent(IntentKind::Weight, &id, now) {
             Ok(intent) => self.intent = Some(intent),
             Err(error) => {
-                error!(%error, "the intent can't be written to the journal; the rollout's own record holds it")
+                error!(%error, "the intent can't be written to the journal; the rollout's own record holds it");
             }
         }
     }
