@@ -19,7 +19,6 @@ enum Command {
 
 /// Write predictions as a Parquet table, a row each.
 #[derive(Debug, Args)]
-#[cfg_attr(not(feature = "tables"), expect(dead_code, reason = "what needs the feature reads them"))]
 struct Export {
     /// A server's state directory, or the folder monitor/predictions in it; the server may be running
     #[arg(long, value_name = "DIR")]

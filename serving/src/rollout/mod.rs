@@ -7,12 +7,14 @@
 //! What it must never do: give a version weight that is not ready, or go on silently after a crash. Both are decided in
 //! takt-rollout and only carried out here.
 
+mod act;
 mod active;
 mod admission;
 mod auto;
 mod begin;
 mod hub;
 mod labels;
+mod observe;
 mod owner;
 mod query;
 mod rates;

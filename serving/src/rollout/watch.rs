@@ -179,3 +179,18 @@ pub(super) fn freeze(stable: &ServedVersion, slow: f64) -> BTreeMap<u32, u64> {
 fn class(batch: u32) -> usize {
     batch.trailing_zeros() as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_is_seen_before_its_unit_waits_for_it() {
+        let mut first = Tally { units: 10, bad: 1 };
+        assert_eq!(since(&mut first, Tally::default()), Tally { units: 10, bad: 1 });
+        let mut second = Tally { units: 10, bad: 2 };
+        assert_eq!(since(&mut second, first), Tally { units: 0, bad: 0 });
+        let mut third = Tally { units: 11, bad: 2 };
+        assert_eq!(since(&mut third, second), Tally { units: 1, bad: 1 });
+    }
+}

@@ -9,7 +9,6 @@ use clap::Args;
 /// Hold a table, or a folder of labelled images, against a suite of rules. Exit code 3 where a rule of severity error is
 /// broken.
 #[derive(Debug, Args)]
-#[cfg_attr(not(feature = "tables"), expect(dead_code, reason = "what needs the feature reads them"))]
 pub struct Validate {
     /// TOML file of rules
     suite: PathBuf,

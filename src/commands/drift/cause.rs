@@ -11,7 +11,6 @@ use clap::{ArgGroup, Args, ValueEnum};
 /// amount per another: `--measure verdict=defect --per rows`.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("sides").required(true).args(["reference", "data"]))]
-#[cfg_attr(not(feature = "tables"), expect(dead_code, reason = "what needs the feature reads them"))]
 pub struct RootCause {
     /// What was expected: CSV or Parquet, a folder of such files, a prediction log or the state directory with it
     #[arg(long, value_name = "PATH", requires_all = ["current", "measure"])]

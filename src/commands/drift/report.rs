@@ -8,7 +8,6 @@ use clap::{Args, ValueEnum};
 
 /// Compare each column of a table, or what images look like, with a reference.
 #[derive(Debug, Args)]
-#[cfg_attr(not(feature = "tables"), expect(dead_code, reason = "what needs the feature reads them"))]
 pub struct Report {
     /// CSV or Parquet file, a folder of such files, a prediction log (or the state directory with it), or a folder of
     /// labelled images, to compare with
