@@ -89,7 +89,10 @@ fn pulled_images_are_labelled_once_and_become_a_data_set() {
     fs::write(other.join("labels.csv"), "file,label\n").unwrap();
     let output = takt(&["data", "pull", "--from", state.to_str().unwrap(), "--out", other.to_str().unwrap()]);
     let told = text(&output.stderr);
-    assert!(output.status.code() == Some(1) && told.contains("no labels.csv with the columns file,label,suggested"), "{told}");
+    assert!(
+        output.status.code() == Some(1) && told.contains("no labels.csv with the columns file,label,suggested"),
+        "{told}"
+    );
     let output = takt(&["data", "pull", "--from", "nowhere", "--out", out.to_str().unwrap()]);
     assert!(text(&output.stderr).contains("nowhere has no captured images"), "{}", text(&output.stderr));
 }
@@ -124,17 +127,28 @@ fn a_disputed_batch_goes_to_an_expert_whose_ruling_reaches_the_labels() {
     assert_eq!(output.status.code(), Some(3), "{shown}{}", text(&output.stderr));
     assert!(shown.contains("REVIEW              b2: 3 of 10 items disputed (30.0 %)"), "{shown}");
     assert!(shown.contains("img-12.jpg, img-15.jpg, img-18.jpg"), "{shown}");
-    assert!(shown.contains("accepted            b1: 0 of 10") && shown.contains("17 unanimous, 3 by majority"), "{shown}");
+    assert!(
+        shown.contains("accepted            b1: 0 of 10") && shown.contains("17 unanimous, 3 by majority"),
+        "{shown}"
+    );
 
     fs::write(path("decisions.csv"), "item,class\nimg-12.jpg,dent\nimg-15.jpg,scratch\n").unwrap();
-    fs::write(path("labels.csv"), "file,label,split\nimg-12.jpg,scratch,train\nimg-0.jpg,scratch,\nnew.jpg,ok,\n").unwrap();
+    fs::write(path("labels.csv"), "file,label,split\nimg-12.jpg,scratch,train\nimg-0.jpg,scratch,\nnew.jpg,ok,\n")
+        .unwrap();
     let (rulings, decisions, labels) = (path("rulings.json"), path("decisions.csv"), path("labels.csv"));
     let decide = ["--rulings", &rulings, "--decide", &decisions, "--expert", "eve", "--reason", "A dent has an edge."];
     let output = agreement(&[&decide[..], &["--apply", &labels, "--json"]].concat());
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&told["decided"]["recorded"], &told["decided"]["guide"], &told["guide"]), (&2.into(), &2.into(), &2.into()));
+    assert_eq!(
+        (&told["decided"]["recorded"], &told["decided"]["guide"], &told["guide"]),
+        (&2.into(), &2.into(), &2.into())
+    );
     let applied = &told["applied"];
-    assert_eq!((&applied["changed"], &applied["kept"], &applied["open"]), (&1.into(), &1.into(), &1.into()), "{applied}");
+    assert_eq!(
+        (&applied["changed"], &applied["kept"], &applied["open"]),
+        (&1.into(), &1.into(), &1.into()),
+        "{applied}"
+    );
     let expected = "file,label,split,label_source\nimg-12.jpg,dent,train,ruling under guide 2\nimg-0.jpg,scratch,,unanimous\nnew.jpg,ok,,\n";
     assert_eq!(fs::read_to_string(path("labels.csv")).unwrap(), expected);
     // Decided again as it was, nothing is recorded and the guide stays.

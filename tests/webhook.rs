@@ -107,8 +107,14 @@ async fn an_alert_waits_for_its_receiver_through_a_kill() {
     let receiver = Receiver::listen(address);
     let server = launch(&workspace, &url).await;
     let alerts = eventually("the alert arrived", || Some(receiver.alerts()).filter(|alerts| !alerts.is_empty())).await;
-    assert_eq!((&alerts[0]["status"], &alerts[0]["labels"]["alertname"]), (&"firing".into(), &"TaktThroughputSkew".into()));
-    assert_eq!((&alerts[0]["labels"]["instance"], &alerts[0]["labels"]["severity"]), (&"press-4".into(), &"warning".into()));
+    assert_eq!(
+        (&alerts[0]["status"], &alerts[0]["labels"]["alertname"]),
+        (&"firing".into(), &"TaktThroughputSkew".into())
+    );
+    assert_eq!(
+        (&alerts[0]["labels"]["instance"], &alerts[0]["labels"]["severity"]),
+        (&"press-4".into(), &"warning".into())
+    );
     let body = receiver.bodies.lock().unwrap()[0].clone();
     assert_eq!((&body["version"], &body["status"]), (&"4".into(), &"firing".into()));
     let delivered = || {
