@@ -141,7 +141,7 @@ fn what_is_no_log_no_time_or_nothing_at_all_says_what_would_be() {
     let told = errors(&state, &["--since", "yesterday"]);
     assert!(told.contains("--since is 'yesterday'") && told.contains("2026-01-05T06:00:00Z"), "{told}");
     let told = errors(&state, &["--model", "lid"]);
-    assert!(told.contains("no prediction of") && told.contains("surface sha256"), "{told}");
+    assert!(told.contains("no prediction of") && told.contains("('surface "), "{told}");
     assert!(!out.exists());
 }
 
@@ -239,8 +239,12 @@ fn images_and_their_model_make_a_reference() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/repository/surface-defects/1/model.onnx");
     let out = folder.path().join("profile.json");
+    let manifest: Value = serde_json::from_slice(&fs::read(model.with_file_name("manifest.json")).unwrap()).unwrap();
+    let decision = folder.path().join("decision.json");
+    fs::write(&decision, manifest["decision"].to_string()).unwrap();
+    let [model, out_file, decision] = [&model, &out, &decision].map(|path| path.to_str().unwrap());
     let profile = |split: &str| {
-        let files = ["--model-file", model.to_str().unwrap(), "--out", out.to_str().unwrap(), "--split", split];
+        let files = ["--model-file", model, "--out", out_file, "--split", split, "--decision", decision];
         takt(&[&["data", "profile", "--data", data.to_str().unwrap(), "--model", "surface"], &files[..]].concat())
     };
     let output = profile("reference");
@@ -248,7 +252,7 @@ fn images_and_their_model_make_a_reference() {
     let made = Profile::parse(&fs::read(&out).unwrap()).unwrap();
     assert_eq!((made.model.as_str(), made.artefact.as_deref()), ("surface", Some("model.onnx")));
     let features = &made.segments["*"].features;
-    assert!(["brightness", "margin", "class"].iter().all(|name| features.contains_key(*name)), "{features:?}");
+    assert!(["brightness", "margin", "class"].iter().all(|name| features.contains_key(*name)), "{:?}", features.keys());
     let told = text(&profile("test").stderr);
     assert!(told.contains("20 rows for the drift reference, expected at least 100"), "{told}");
 }

@@ -30,7 +30,8 @@ pub(super) struct Of<'a> {
     pub(super) decision: Option<&'a Decision>,
 }
 
-/// The drift reference of labelled images and a model file: of the images of `split`, in the order of time.
+/// The drift reference of labelled images and a model file: of the images of `split`, in the order of time. `decision` says
+/// how outputs become verdicts where the model does not.
 ///
 /// # Errors
 /// See [`StageError`]; also a split without images, or with too few of them.
@@ -40,10 +41,11 @@ pub fn reference(
     name: &str,
     created: &str,
     split: Split,
+    decision: Option<Decision>,
     shop: &Shop<'_>,
 ) -> Result<Profile, StageError> {
     let (_, card, data) = begin_from(model, data, shop)?;
-    let decision = card.decision.clone();
+    let decision = decision.or_else(|| card.decision.clone());
     let ready = shop.ready(data, &card.preprocess)?;
     let file = model.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let variant = Variant {

@@ -12,6 +12,7 @@ use takt_pipeline::outcomes::{self, Filter};
 use takt_pipeline::reference::{self, Of};
 use takt_pipeline::stage;
 
+use crate::commands::package::json;
 use crate::commands::warn_skipped;
 use crate::commands::workshop::{ShopArgs, Workshop};
 
@@ -28,6 +29,9 @@ pub struct Profile {
     /// The model that the images are shown
     #[arg(long, value_name = "ONNX")]
     model_file: Option<PathBuf>,
+    /// JSON file that says how its outputs become verdicts, where the model does not
+    #[arg(long, value_name = "FILE", requires = "model_file")]
+    decision: Option<PathBuf>,
     /// Which images
     #[arg(long, default_value = "reference")]
     split: String,
@@ -75,8 +79,9 @@ impl Profile {
         if let Some(file) = &self.model_file {
             let split = Split::parse(&self.split).with_context(|| format!("--split '{}' is not known", self.split))?;
             let name = self.model.as_deref().or_else(|| file.file_stem()?.to_str()).unwrap_or("model");
+            let decision = self.decision.as_deref().map(json).transpose()?;
             let workshop = Workshop::new(self.shop, 0)?;
-            return Ok(stage::reference(&self.data, file, name, &created, split, &workshop.shop())?);
+            return Ok(stage::reference(&self.data, file, name, &created, split, decision, &workshop.shop())?);
         }
         if outcomes::find(&self.data).is_some() {
             let filter = Filter { model: self.model, version: self.version, ..Filter::default() };

@@ -9,12 +9,16 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
+use takt_monitoring::cause::adtributor::Explained;
 use takt_monitoring::cause::riskloc::Combination;
 use takt_monitoring::cause::{CauseError, Quotient, Ratio, Row, Sum, Table, adtributor, riskloc};
 use takt_tables::{Amount, TableError};
 
 use self::rows::{Leaves, leaves};
 use crate::data::DataError;
+
+/// Surprise of a dimension all of whose elements changed alike, but for rounding: it explains everything and nothing.
+const UNSURPRISING: f64 = 1e-9;
 
 /// More dimensions than this are searched for combinations.
 const FEW: usize = 3;
@@ -132,7 +136,7 @@ pub fn root_cause(
         };
         let rows: Vec<Row<Ratio>> =
             rows.iter().map(|(elements, of)| Row { elements: elements.clone(), measure: ratio(*of) }).collect();
-        Causes::Adtributor(adtributor::explain(&Table::new(&names, &rows)?, &adtributor::Options::default()))
+        by_dimension(&Table::new(&names, &rows)?)
     } else {
         let sum = |[forecast, _, actual, _]: [f64; 4]| Sum { forecast, actual };
         let rows: Vec<Row<Sum>> =
@@ -143,13 +147,18 @@ pub fn root_cause(
     Ok(Some(CauseReport { schema: 1, dimensions: dimensions.to_vec(), measure, forecast, actual, leaves, causes }))
 }
 
+fn by_dimension<M: Explained>(table: &Table<M>) -> Causes {
+    let mut causes = adtributor::explain(table, &adtributor::Options::default());
+    causes.retain(|cause| cause.surprise > UNSURPRISING);
+    Causes::Adtributor(causes)
+}
+
 fn of_sums(table: &Table<Sum>, method: Method, dimensions: usize) -> Causes {
-    let one_at_a_time = || Causes::Adtributor(adtributor::explain(table, &adtributor::Options::default()));
     if method == Method::Adtributor || method == Method::Auto && dimensions <= FEW {
-        return one_at_a_time();
+        return by_dimension(table);
     }
     let found = riskloc::explain(table, &riskloc::Options::default());
-    if found.is_empty() && method == Method::Auto { one_at_a_time() } else { Causes::Riskloc(found) }
+    if found.is_empty() && method == Method::Auto { by_dimension(table) } else { Causes::Riskloc(found) }
 }
 
 impl Sides<'_> {
