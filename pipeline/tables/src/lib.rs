@@ -1,4 +1,4 @@
-//! Tables of CSV and Parquet: reading in constant memory, validation against suites of rules, writing.
+//! Tables of CSV and Parquet: reading batch by batch, validation against suites of rules, writing.
 //!
 //! ```text
 //! file or folder --Table::open--> Table --validate--> Report

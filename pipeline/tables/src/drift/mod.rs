@@ -3,7 +3,7 @@
 //! Numbers are compared by PSI, KS, Wasserstein and Jensen-Shannon distance, categories by PSI, Jensen-Shannon and
 //! chi-square; verdicts carry their sampling bounds (see [`takt_stats::verdict`]). Up to [`Settings::exact_rows`] rows all
 //! figures are exact, a few columns in memory at a time. Longer tables are counted on a grid that a sample of the reference
-//! makes, in constant memory: PSI is exact for the grid's bins, KS lies between certified bounds.
+//! makes, and not held: PSI is exact for the grid's bins, KS lies between certified bounds.
 
 mod categories;
 mod exact;

@@ -28,7 +28,7 @@ pub struct Numbers {
 }
 
 impl Table {
-    /// The columns as batches of at most 65,536 rows in double precision, in constant memory.
+    /// The columns as batches of at most 65,536 rows in double precision. The engine reads ahead, more than one batch.
     ///
     /// # Errors
     /// A column that is not there or holds no numbers; while reading, rows that cannot be read.
