@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::rollouts::*;
 use support::SOON;
+use support::rollouts::*;
 use takt_proto::rollout::StartRequest;
 use takt_proto::rollout::control_request::Action;
 use tonic::Code;

@@ -42,10 +42,7 @@ async fn a_candidate_that_is_slower_is_taken_back_at_equal_batch_sizes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_never_ends_costs_nobody_an_answer() {
     let workspace = two_versions();
-    workspace.configure(
-        "m",
-        "max_batch_size = 4\non_new_version = \"ignore\"\n[limits]\nrun_timeout_ms = 2000\n",
-    );
+    workspace.configure("m", "max_batch_size = 4\non_new_version = \"ignore\"\n[limits]\nrun_timeout_ms = 2000\n");
     let server = serving(&workspace, "m/2=hang@run:40").await;
     let load = Load::start(&server, true);
     start(&server, &without_shadow()).await;
@@ -91,8 +88,9 @@ async fn whole_stations_are_given_to_one_version_for_an_epoch() {
     for station in 0..8 {
         client.model_infer(of_part(station, 0)).await.unwrap();
     }
-    let by_station = String::from("[routing]\nunit = \"station\"\nepoch = \"5m\"\n")
-        + &without_shadow().replace("weight = 5\n", "weight = 25\n").replace("weight = 20\n", "weight = 50\n");
+    let by_station = steps_with("[routing]\nunit = \"station\"\nepoch = \"5m\"\n")
+        .replace("weight = 5\n", "weight = 25\n")
+        .replace("weight = 20\n", "weight = 50\n");
     start(&server, &by_station).await;
     until(&server, "stepping").await;
     let mut routes: BTreeMap<usize, Vec<String>> = BTreeMap::new();
@@ -168,13 +166,9 @@ fn prometheus(bad: &Arc<AtomicBool>) -> SocketAddr {
             let Ok(length) = stream.read(&mut request) else { continue };
             assert!(request[..length].starts_with(b"GET /api/v1/query?query=scrap"));
             let value = if bad.load(Relaxed) { "0.5" } else { "0.01" };
-            let body =
-                format!(r#"{{"status":"success","data":{{"resultType":"scalar","result":[1,"{value}"]}}}}"#);
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            );
+            let body = format!(r#"{{"status":"success","data":{{"resultType":"scalar","result":[1,"{value}"]}}}}"#);
+            let _ =
+                write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         }
     });
     address
@@ -190,6 +184,8 @@ async fn a_query_of_a_prometheus_accepts_steps_and_takes_back_later() {
     let server = serving(&workspace, "").await;
     let refused = begin(&server, &plan, false).await.unwrap_err();
     assert!(refused.code() == Code::InvalidArgument && refused.message().contains("[rollout]"), "{refused}");
+    // What has answered is known to be good, and comes back after a restart in spite of the newer one.
+    assert_eq!(support::version_of(&mut server.client(), "m").await.unwrap(), 1);
     server.stop().await;
 
     let settings = format!("[rollout]\nprometheus = \"http://{}\"\nquery_every_secs = 1", prometheus(&bad));
