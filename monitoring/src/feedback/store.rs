@@ -16,8 +16,8 @@ use super::labels::{Classes, Kept, Labels, Received, addresses};
 use super::record::{Predicted, Record, Records};
 use super::report::{self, QualityReport};
 use super::settled::Settled;
-use super::units::{Prediction, Truth, Units, part_key};
-use crate::events::{Label, Outcome, PredictionId, Subject, UnixMillis};
+use super::units::{Judged, Prediction, Truth, Units, part_key};
+use crate::events::{Arm, Label, Name, Outcome, PredictionId, Subject, UnixMillis};
 use crate::log::{self, LogError, Segments, Skipped};
 
 /// Joins labels with predictions. Belongs to one thread.
@@ -40,6 +40,21 @@ pub struct Feedback {
     pub(super) next: u64,
     pub(super) now: UnixMillis,
     pub(super) forgotten_labels: u64,
+}
+
+/// A part that was let through and inspected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audited {
+    /// Which model let it through.
+    pub model: Name,
+    /// Which of its versions.
+    pub version: VersionDigest,
+    /// For whom.
+    pub arm: Arm,
+    /// When its first view was.
+    pub routed_at: UnixMillis,
+    /// It was defective.
+    pub escaped: bool,
 }
 
 /// Which predictions a segment holds: ordinals in `from <= ordinal < until`.
@@ -147,6 +162,28 @@ impl Feedback {
         let flagged = self.predictions.iter().filter(|prediction| prediction.verdict == Verdict::Defect);
         let good = |prediction: &&Prediction| self.labels.truth(prediction, &self.classes).0 == Truth::Good;
         flagged.filter(|of| addresses(about, of)).filter(good).map(|prediction| prediction.id).collect()
+    }
+
+    /// The parts that a label is about, that were passed, and of which it is known by now what they are; none where passed parts
+    /// are not inspected at random: then what is known of them says nothing about the others.
+    #[must_use]
+    pub fn audited(&self, about: &Subject) -> Vec<Audited> {
+        if self.config.audit_share.is_none() {
+            return Vec::new();
+        }
+        let addressed = self.predictions.iter().filter(|prediction| addresses(about, prediction));
+        let units = Units::of(addressed, self.config.part_span());
+        let judged = units.iter().filter_map(|unit| unit.judge(&self.labels, &self.classes));
+        let audited = |judged: Judged<'_>| {
+            let escaped = match judged.truth {
+                Truth::Good => false,
+                Truth::Defect => true,
+                Truth::Unlabelled | Truth::Unresolved => return None,
+            };
+            let Cell { model, version, arm, .. } = &**judged.cell;
+            Some(Audited { model: model.clone(), version: *version, arm: *arm, routed_at: judged.at, escaped })
+        };
+        judged.filter(|judged| judged.verdict == Verdict::Good).filter_map(audited).collect()
     }
 
     /// Says which classes of a version mean that a part is good, as its decision does: all of its labels, `true` for

@@ -129,6 +129,29 @@ fn escapes_are_unknown_unless_passed_parts_are_inspected_at_random() {
 }
 
 #[test]
+fn what_an_audit_found_is_told_part_by_part() {
+    let dir = folder();
+    let mut store = open(dir.path(), Config { audit_share: Some(0.1), ..Config::default() });
+    predict(&mut store, &[Good, Defect, Good, Good]);
+    let found = |store: &Feedback, number| {
+        store.audited(&part(number)).iter().map(|audited| (audited.arm, audited.escaped)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&store, 0), [], "nobody has looked");
+    for (number, verdict) in [(0, LabelVerdict::Defect), (1, LabelVerdict::Defect), (2, LabelVerdict::Good)] {
+        say(&mut store, part(number), verdict);
+    }
+    let arm = outcome(0, Good).arm;
+    assert_eq!(found(&store, 0), [(arm, true)]);
+    assert_eq!(found(&store, 1), [], "it was not let through");
+    assert_eq!(found(&store, 2), [(arm, false)]);
+
+    let (_dir, mut store) = fresh();
+    predict(&mut store, &[Good]);
+    say(&mut store, part(0), LabelVerdict::Defect);
+    assert_eq!(found(&store, 0), [], "without an audit it was not chosen at random");
+}
+
+#[test]
 fn views_of_a_part_are_one_unit_and_any_of_them_may_flag_it() {
     let (_dir, mut store) = fresh();
     for (view, verdict) in (0..).zip([Good, Defect, Good]) {
