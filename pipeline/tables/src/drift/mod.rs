@@ -15,6 +15,7 @@ mod report;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 pub use report::{
     Category, Chi, Classes, ColumnReport, Comparison, Histogram, Judgement, Ks, Numbers, Psi, Report, Side,
