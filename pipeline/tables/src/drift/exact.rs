@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use takt_stats::distance::{jensen_shannon, wasserstein};
 use takt_stats::grid::KsBounds;
 use takt_stats::ks::two_samples;
-use takt_stats::psi::{Binning as Bins, binned, count};
+use takt_stats::order::ascending;
+use takt_stats::psi::{Binning as Bins, binned, count_sorted};
 use takt_stats::quantile::of_sorted;
 
 use super::figures::{self, Held};
@@ -65,13 +66,10 @@ fn read(table: &Table, names: &[&str], rows: u64) -> Result<Vec<Vec<f64>>, Table
     Ok(columns)
 }
 
-fn one(name: &str, mut sides: [Vec<f64>; 2], settings: &Settings) -> ColumnReport {
+fn one(name: &str, sides: [Vec<f64>; 2], settings: &Settings) -> ColumnReport {
     let rows = [0, 1].map(|side| sides[side].len() as u64);
-    for side in &mut sides {
-        side.retain(|value| !value.is_nan());
-        // What comes after sorts again, which takes no time where it is sorted.
-        side.sort_unstable_by(f64::total_cmp);
-    }
+    // What comes after sorts again, which takes no time where it is sorted.
+    let sides = sides.map(|side| ascending(&side).into_owned());
     let [reference, current] = &sides;
     let values = [reference.len() as u64, current.len() as u64];
     let limits = settings.limits_of(name);
@@ -98,7 +96,8 @@ fn one(name: &str, mut sides: [Vec<f64>; 2], settings: &Settings) -> ColumnRepor
 /// Shares of equally wide bins over the middle 99 % of either side.
 fn histogram(reference: &[f64], current: &[f64]) -> Option<Histogram> {
     let edges = plot_edges(reference, current)?;
-    let shares = |side: &[f64]| count(side, &edges).iter().map(|count| count / side.len().max(1) as f64).collect();
+    let shares =
+        |side: &[f64]| count_sorted(side, &edges).iter().map(|count| count / side.len().max(1) as f64).collect();
     let (reference, current) = (shares(reference), shares(current));
     Some(Histogram { reference, current, edges })
 }
