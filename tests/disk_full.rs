@@ -1,7 +1,8 @@
 //! A disk that is full: what is kept of predictions is lost and counted, what is served is not.
 //!
 //! A limit on the size of files stands for the disk: the kernel refuses the write in the same place, with another error, on
-//! every Linux and without a file system of one's own. It is put on the running worker and taken away again.
+//! every Linux and without a file system of one's own. It is put on the running worker, whose log lies on the same disk, and
+//! taken away again.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
@@ -17,9 +18,6 @@ use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 
 use support::{SOON, Server, Workspace, encoded, eventually, get, infer, post, shipped_image};
-
-/// Less than one captured image, or than some hundred records.
-const FULL: u64 = 4096;
 
 /// What the worker may write to a file.
 fn limit(server: &Server, bytes: Option<u64>) {
@@ -53,21 +51,20 @@ async fn a_full_disk_costs_records_that_are_counted_and_no_answer() {
     let records = |report: &Value| report["quality"]["prediction_log"]["records"].as_u64().unwrap();
     assert_eq!(["predictions", "feedback", "images"].map(|store| lost(&server, store)), [0.0; 3], "{before:#}");
 
-    limit(&server, Some(FULL));
+    limit(&server, Some(0));
     let (begun, mut shown) = (Instant::now(), 0_u64);
     let answered = loop {
         // Every answer is an answer, until each store has lost something.
         let image = &defects[shown as usize % defects.len()];
         infer(&mut client, encoded(image)).await.unwrap();
         shown += 1;
-        if shown % 50 == 0 && ["predictions", "feedback", "images"].iter().all(|store| lost(&server, store) > 0.0) {
+        if shown % 10 == 0 && ["predictions", "feedback", "images"].iter().all(|store| lost(&server, store) > 0.0) {
             break shown;
         }
         assert!(begun.elapsed() < SOON, "after {shown} answers nothing is lost: {:#}", monitor(&server));
     };
     let report = monitor(&server);
     assert!(records(&report) <= answered + 1, "{report:#}");
-    assert!(server.log().contains("serving goes on, what is lost is counted"), "{}", server.log());
 
     // Room again: what comes from now on is kept, without anyone's doing.
     limit(&server, None);

@@ -29,7 +29,7 @@ pub struct Numbers(Feed);
 #[derive(Debug)]
 enum Feed {
     /// Parquet: each is read when it is asked for.
-    Runs { path: PathBuf, runs: Runs },
+    Runs { path: PathBuf, runs: Box<Runs> },
     /// All else: a thread of its own runs a query.
     Query(Query),
 }
@@ -63,7 +63,7 @@ impl Table {
             columns.push(column);
         }
         if let Some(files) = &self.parquet {
-            let runs = Runs::new(files, columns.into_iter().cloned().collect());
+            let runs = Box::new(Runs::new(files, columns.into_iter().cloned().collect()));
             return Ok(Numbers(Feed::Runs { path: self.path.clone(), runs }));
         }
         let (sender, receiver) = sync_channel(1);

@@ -4,12 +4,13 @@
 //! In memory are the compressed chunks of one row group, of the columns that were asked for, and one run. Files are read,
 //! not mapped: pages of a mapping count as the process's memory, and a file that shrinks meanwhile is an error, not a signal.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{ArrowField, DataType, PolarsResult, Series};
+use polars::prelude::{ArrowField, DataType, PlSmallStr, PolarsResult, Series};
 use polars_buffer::Buffer;
 use polars_parquet::read::{
     BasicDecompressor, ColumnChunkMetadata, FileMetadata, Filter, PageReader, RowGroupMetadata, column_iter_to_arrays,
@@ -25,7 +26,7 @@ const ROWS: usize = 1 << 16;
 /// The runs of some columns; ends after an error.
 #[derive(Debug)]
 pub(super) struct Runs {
-    files: std::vec::IntoIter<PathBuf>,
+    files: VecDeque<PathBuf>,
     columns: Vec<ColumnInfo>,
     file: Option<Open>,
 }
@@ -64,17 +65,17 @@ pub(super) fn rows(files: &[PathBuf]) -> Result<u64, TableError> {
 impl Runs {
     /// Of columns that hold a value per row, no lists or records.
     pub(super) fn new(files: &[PathBuf], columns: Vec<ColumnInfo>) -> Self {
-        Self { files: files.to_vec().into_iter(), columns, file: None }
+        Self { files: files.iter().cloned().collect(), columns, file: None }
     }
 
     fn run(&mut self) -> Result<Option<Vec<Series>>, TableError> {
         loop {
-            if let Some(file) = &mut self.file {
-                if let Some(run) = file.run()? {
-                    return Ok(Some(run));
-                }
+            if let Some(file) = &mut self.file
+                && let Some(run) = file.run()?
+            {
+                return Ok(Some(run));
             }
-            let Some(path) = self.files.next() else { return Ok(None) };
+            let Some(path) = self.files.pop_front() else { return Ok(None) };
             self.file = Some(Open::new(path, &self.columns)?);
         }
     }
@@ -87,7 +88,7 @@ impl Iterator for Runs {
     fn next(&mut self) -> Option<Self::Item> {
         let run = self.run().transpose();
         if let Some(Err(_)) = run {
-            (self.files, self.file) = (Vec::new().into_iter(), None);
+            (self.files, self.file) = (VecDeque::new(), None);
         }
         run
     }
@@ -105,7 +106,7 @@ impl Open {
         let mut fields = Vec::with_capacity(columns.len());
         for column in columns {
             let Some(field) = schema.get(column.name.as_str()) else {
-                let names: Vec<&str> = schema.iter_names().map(|name| name.as_str()).collect();
+                let names: Vec<&str> = schema.iter_names().map(PlSmallStr::as_str).collect();
                 return Err(TableError::no_column(&path, &column.name, names.iter().copied()));
             };
             // The first file says what a column holds.
