@@ -40,6 +40,8 @@ pub struct Feedback {
     pub(super) next: u64,
     pub(super) now: UnixMillis,
     pub(super) forgotten_labels: u64,
+    /// Labels that count and are not on disk: sent again, they are written.
+    unwritten: Vec<Label>,
 }
 
 /// A part that was let through and inspected.
@@ -89,6 +91,9 @@ pub struct Stats {
     pub segments: log::Stats,
 }
 
+/// Labels that are remembered as not written.
+const MOST_UNWRITTEN: usize = 10_000;
+
 /// Versions whose classes are remembered.
 const MOST_VERSIONS: usize = 64;
 
@@ -115,6 +120,7 @@ impl Feedback {
             settled,
             now,
             forgotten_labels: 0,
+            unwritten: Vec::new(),
         };
         let skipped = store.replay()?;
         Ok((store, Recovery { skipped, settled_lost }))
@@ -149,8 +155,15 @@ impl Feedback {
         let kept = Kept { received: now, segment: self.segments.current() };
         let received = self.labels.add(label.clone(), kept);
         self.forgotten_labels += self.labels.bound(self.config.max_labels) as u64;
-        if received != Received::Known {
-            self.write(&Record::Labelled { label: label.clone(), received: now })?;
+        let waits = self.unwritten.iter().position(|other| other == label);
+        if received != Received::Known || waits.is_some() {
+            if let Err(error) = self.write(&Record::Labelled { label: label.clone(), received: now }) {
+                if waits.is_none() && self.unwritten.len() < MOST_UNWRITTEN {
+                    self.unwritten.push(label.clone());
+                }
+                return Err(error);
+            }
+            waits.map(|at| self.unwritten.swap_remove(at));
         }
         Ok(received)
     }

@@ -469,6 +469,18 @@ fn a_disk_that_fails_is_told_and_the_join_goes_on() {
     assert_eq!(store.predicted(&outcome(0, Defect)).unwrap_err().kind(), "io");
     assert_eq!(store.labelled(&label(part(0), LabelVerdict::Good, "mk", 1), START).unwrap_err().kind(), "paused");
     assert_eq!(all(&store).counts.flagged, findings(0, 1, 0));
+
+    // Sent again it is tried again; once there is a disk it is on it, and then it is known.
+    let again = label(part(0), LabelVerdict::Good, "mk", 1);
+    assert_eq!(store.labelled(&again, START).unwrap_err().kind(), "paused");
+    fs::create_dir(dir.path()).unwrap();
+    store.tick(after(60_000)).unwrap();
+    let records = |store: &Feedback| store.stats().segments.records - store.stats().segments.lost;
+    assert_eq!(records(&store), 0);
+    assert_eq!((store.labelled(&again, START).unwrap(), records(&store)), (Received::Known, 1));
+    assert_eq!((store.labelled(&again, START).unwrap(), records(&store)), (Received::Known, 1));
+    drop(store);
+    assert_eq!(open(dir.path(), Config::default()).stats().labels, 1);
 }
 
 #[test]
