@@ -294,7 +294,6 @@ fn listed(faults: &[Fault]) -> String {
     told.join("\n")
 }
 
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -303,7 +302,8 @@ mod tests {
     use super::*;
 
     fn object(spec: serde_json::Value) -> ModelRollout {
-        let text = json!({"apiVersion": "takt.dev/v1alpha1", "kind": "ModelRollout", "metadata": {"name": "r"}, "spec": spec});
+        let text =
+            json!({"apiVersion": "takt.dev/v1alpha1", "kind": "ModelRollout", "metadata": {"name": "r"}, "spec": spec});
         serde_json::from_value(text).unwrap()
     }
 

@@ -103,12 +103,14 @@ fn read_device(status: &DeviceStatus) -> Device {
 }
 
 fn gates(evidence: &LnE) -> Vec<GateStatus> {
-    let gate = |(gate, ln_e): (&String, &f64)| GateStatus { gate: gate.clone(), log_e: number(*ln_e), log_threshold: None };
+    let gate =
+        |(gate, ln_e): (&String, &f64)| GateStatus { gate: gate.clone(), log_e: number(*ln_e), log_threshold: None };
     evidence.iter().map(gate).collect()
 }
 
 fn read_gates(gates: &[GateStatus]) -> LnE {
-    let read = |gate: &GateStatus| Some((gate.gate.clone(), gate.log_e.parse::<f64>().ok().filter(|ln_e| ln_e.is_finite())?));
+    let read =
+        |gate: &GateStatus| Some((gate.gate.clone(), gate.log_e.parse::<f64>().ok().filter(|ln_e| ln_e.is_finite())?));
     gates.iter().filter_map(read).collect::<BTreeMap<_, _>>()
 }
 
@@ -183,9 +185,13 @@ mod tests {
             gates: vec![GateStatus { gate: "errors".to_owned(), log_e: "NaN".to_owned(), log_threshold: None }],
             ..DeviceStatus::default()
         };
-        let fleet = read(&FleetStatus { course: "sideways".to_owned(), devices: vec![device], ..FleetStatus::default() });
+        let fleet =
+            read(&FleetStatus { course: "sideways".to_owned(), devices: vec![device], ..FleetStatus::default() });
         let device = &fleet.devices["a"];
-        assert_eq!((fleet.course, device.standing, device.weight), (Course::Rolling, Standing::Waiting, TrafficShare::NONE));
+        assert_eq!(
+            (fleet.course, device.standing, device.weight),
+            (Course::Rolling, Standing::Waiting, TrafficShare::NONE)
+        );
         assert!(device.evidence.is_empty() && device.exposed == 0);
     }
 }

@@ -72,9 +72,10 @@ fn decided(
     let (fresh, heard) = match decision.stale.as_slice() {
         [] => (true, "every device at work was heard lately".to_owned()),
         [one] => (false, format!("{one} was not heard lately; it goes on, or back, by itself")),
-        [one, rest @ ..] => {
-            (false, format!("{one} and {} others were not heard lately; they go on, or back, by themselves", rest.len()))
-        }
+        [one, rest @ ..] => (
+            false,
+            format!("{one} and {} others were not heard lately; they go on, or back, by themselves", rest.len()),
+        ),
     };
     let is = vec![
         now(Kind::Ready, Some(ready), label, decision.why.clone()),
@@ -104,9 +105,10 @@ fn phase(fleet: &Fleet) -> String {
         return pascal(fleet.course.label());
     }
     let place = |device: &Device| ORDER.iter().position(|label| Some(*label) == device.phase.as_deref());
-    let begun = fleet.devices.values().filter(|device| {
-        device.listed && matches!(device.standing, Standing::Rolling | Standing::Promoted)
-    });
+    let begun = fleet
+        .devices
+        .values()
+        .filter(|device| device.listed && matches!(device.standing, Standing::Rolling | Standing::Promoted));
     let least = begun.filter_map(place).min();
     least.and_then(|place| ORDER.get(place)).map_or_else(|| "Pending".to_owned(), |label| pascal(label))
 }
@@ -123,7 +125,12 @@ fn summary(fleet: &Fleet) -> String {
 /// Whether a status is to be written: at once where its meaning changes; where only figures do, from time to time. Never where
 /// nothing does.
 #[must_use]
-pub fn worth_writing(before: &ModelRolloutStatus, after: &ModelRolloutStatus, since: Duration, figures: Duration) -> bool {
+pub fn worth_writing(
+    before: &ModelRolloutStatus,
+    after: &ModelRolloutStatus,
+    since: Duration,
+    figures: Duration,
+) -> bool {
     if before == after {
         return false;
     }

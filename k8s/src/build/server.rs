@@ -20,7 +20,12 @@ pub fn server_faults(spec: &ModelServerSpec) -> Vec<Fault> {
     }
     let one = "exactly one of hostPath and claim";
     if spec.repository.host_path.is_some() == spec.repository.claim.is_some() {
-        fault("repository", if spec.repository.claim.is_some() { "both" } else { "none" }, one, "say where the models are");
+        fault(
+            "repository",
+            if spec.repository.claim.is_some() { "both" } else { "none" },
+            one,
+            "say where the models are",
+        );
     }
     if let Some(state) = &spec.state
         && state.host_path.is_some() == state.claim.is_some()
@@ -30,7 +35,12 @@ pub fn server_faults(spec: &ModelServerSpec) -> Vec<Fault> {
     }
     match (spec.workload, spec.replicas) {
         (Workload::DaemonSet, Some(_)) => {
-            fault("replicas", "a number with workload DaemonSet", "none", "remove replicas: there is one pod on each node");
+            fault(
+                "replicas",
+                "a number with workload DaemonSet",
+                "none",
+                "remove replicas: there is one pod on each node",
+            );
         }
         (_, Some(replicas)) if replicas < 0 => {
             fault("replicas", &replicas.to_string(), "0 or more", "give the number of pods");
@@ -81,10 +91,7 @@ pub fn server_status(
         }
         Kept::DaemonSet(set) => {
             let status = set.status.as_ref();
-            (
-                status.map_or(0, |status| status.number_ready),
-                status.map_or(0, |status| status.desired_number_scheduled),
-            )
+            (status.map_or(0, |status| status.number_ready), status.map_or(0, |status| status.desired_number_scheduled))
         }
     };
     let all = ready >= wanted && wanted > 0;

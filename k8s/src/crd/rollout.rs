@@ -28,7 +28,12 @@ use super::status::ModelRolloutStatus;
     printcolumn(name = "Candidate", type_ = "integer", json_path = ".spec.candidate.version"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Weight", type_ = "string", json_path = ".status.weight"),
-    printcolumn(name = "Devices", type_ = "string", json_path = ".status.summary", description = "promoted/all, and failed ones"),
+    printcolumn(
+        name = "Devices",
+        type_ = "string",
+        json_path = ".status.summary",
+        description = "promoted/all, and failed ones"
+    ),
     printcolumn(name = "Why", type_ = "string", json_path = ".status.why", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

@@ -92,8 +92,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    const ALL: [Self; 6] =
-        [Self::Waiting, Self::Asked, Self::Rolling, Self::Promoted, Self::Succeeded, Self::Failed];
+    const ALL: [Self; 6] = [Self::Waiting, Self::Asked, Self::Rolling, Self::Promoted, Self::Succeeded, Self::Failed];
 
     /// Stable label.
     #[must_use]

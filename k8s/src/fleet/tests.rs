@@ -165,10 +165,11 @@ fn evidence_of_a_device_that_begins_anew_or_goes_away_still_counts() {
 #[test]
 fn a_gate_that_may_not_reject_stops_no_fleet() {
     let mut want = want(vec![]);
-    want.plan.gates.errors = want.plan.gates.errors.map(|gate| takt_rollout::plan::Errors {
-        mode: takt_rollout::plan::Mode::DryRun,
-        ..gate
-    });
+    want.plan.gates.errors = want
+        .plan
+        .gates
+        .errors
+        .map(|gate| takt_rollout::plan::Errors { mode: takt_rollout::plan::Mode::DryRun, ..gate });
     let seen = all(&names(3), &report("r", Phase::Running(Stage::Stepping(0)), 100.0));
     assert_eq!(decide(&want, &rolling(&want, 3), &seen, UnixMillis(1)).next.course, Course::Rolling);
 }

@@ -217,7 +217,8 @@ impl<'a> Turn<'a> {
     }
 
     fn all_over(&self) -> bool {
-        let over = |device: &Device| matches!(device.standing, Standing::Succeeded | Standing::Failed) && !device.at_work();
+        let over =
+            |device: &Device| matches!(device.standing, Standing::Succeeded | Standing::Failed) && !device.at_work();
         self.next.wave == self.want.waves.last() && self.next.devices.values().filter(|device| device.listed).all(over)
     }
 
@@ -256,9 +257,11 @@ impl<'a> Turn<'a> {
 
     /// Tells listed devices that answered, in the order of their names.
     fn tell(&mut self, what: Do, whom: impl Fn(&Device) -> bool) {
-        let chosen = self.next.devices.iter().filter(|(name, device)| {
-            device.listed && !self.silent.contains(name) && whom(device)
-        });
+        let chosen = self
+            .next
+            .devices
+            .iter()
+            .filter(|(name, device)| device.listed && !self.silent.contains(name) && whom(device));
         self.orders.extend(chosen.map(|(name, _)| Order { device: name.clone(), what }));
         if what == Do::Abort {
             // One that was asked and never began: the order to abort finds nothing, or what an earlier order began.

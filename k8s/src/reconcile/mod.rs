@@ -103,11 +103,7 @@ impl ReconcileError {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self {
-            at_work: Duration::from_secs(1),
-            waiting: Duration::from_secs(5),
-            figures: Duration::from_secs(15),
-        }
+        Self { at_work: Duration::from_secs(1), waiting: Duration::from_secs(5), figures: Duration::from_secs(15) }
     }
 }
 

@@ -102,9 +102,12 @@ fn holds(object: &ModelRollout) -> bool {
 
 /// Whether nothing can follow: it has ended, and the same is wanted.
 fn settled(observed: &Observed, rollout: &Rollout) -> bool {
-    let ended = observed.status.fleet.as_ref().map(memory::read).is_some_and(|fleet| {
-        fleet.has_ended() && fleet.goal == rollout.want.goal
-    });
+    let ended = observed
+        .status
+        .fleet
+        .as_ref()
+        .map(memory::read)
+        .is_some_and(|fleet| fleet.has_ended() && fleet.goal == rollout.want.goal);
     let told = observed.status.observed_generation == observed.object.metadata.generation;
     ended && told && rollout.want.wish != Wish::Leave
 }
@@ -177,7 +180,8 @@ fn find(pods: &[Pod], rollout: &Rollout) -> BTreeMap<String, Option<Address>> {
         let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).filter(|ip| !ip.is_empty());
         let own = pod.annotations().get(PORT_ANNOTATION).and_then(|port| port.parse().ok());
         let port = own.unwrap_or(rollout.port);
-        let address = ip.map(|ip| Address(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }));
+        let address =
+            ip.map(|ip| Address(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }));
         let age = pod.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second());
         let newer = |(known, before): &(i64, Option<Address>)| (address.is_some(), age) > (before.is_some(), *known);
         if found.get(&name).is_none_or(newer) {

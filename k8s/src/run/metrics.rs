@@ -50,7 +50,8 @@ impl Metrics {
             Ok(counters)
         };
         let looks = counters("takt_operator_reconciles_total", "Looks at objects.", &["kind"])?;
-        let errors = counters("takt_operator_reconcile_errors_total", "Looks that came to nothing.", &["kind", "error"])?;
+        let errors =
+            counters("takt_operator_reconcile_errors_total", "Looks that came to nothing.", &["kind", "error"])?;
         let orders = counters("takt_operator_orders_total", "What devices were told.", &["order", "outcome"])?;
         let statuses = IntCounter::new("takt_operator_status_writes_total", "Statuses written to the API server.")?;
         registry.register(Box::new(statuses.clone()))?;
@@ -108,7 +109,10 @@ mod tests {
         metrics.looked(Looked::Rollout, std::time::Duration::from_millis(3), Some(&ReconcileError::NotLeading));
         metrics.order(Do::Abort, false);
         let text = metrics.text().unwrap();
-        assert!(text.contains(r#"takt_operator_reconcile_errors_total{error="not_leading",kind="model_rollout"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"takt_operator_reconcile_errors_total{error="not_leading",kind="model_rollout"} 1"#),
+            "{text}"
+        );
         assert!(text.contains(r#"takt_operator_orders_total{order="abort",outcome="refused"} 1"#), "{text}");
     }
 }

@@ -50,7 +50,9 @@ pub enum RunError {
     #[error("no cluster: {0}; run it in a pod, or set KUBECONFIG")]
     NoConfig(#[source] kube::config::InferConfigError),
     /// The definitions are not installed, or may not be read.
-    #[error("{kind} can't be listed: {error}; apply the definitions (takt operator crds) and the operator's Role first")]
+    #[error(
+        "{kind} can't be listed: {error}; apply the definitions (takt operator crds) and the operator's Role first"
+    )]
     NotInstalled {
         /// What.
         kind: &'static str,
@@ -151,7 +153,9 @@ async fn lead(
         let Some(term) = won else { return };
         context.metrics.leads(true);
         let (ending, end) = watch::channel(false);
-        let work = async { tokio::join!(rollouts(client, settings, context, end.clone()), servers(client, settings, context, end)) };
+        let work = async {
+            tokio::join!(rollouts(client, settings, context, end.clone()), servers(client, settings, context, end))
+        };
         let over = async {
             let stops = tokio::select! {
                 () = &mut stop => true,
@@ -245,7 +249,10 @@ where
 
 async fn installed<K>(client: &Client, settings: &Settings, kind: &'static str) -> Result<(), RunError>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + serde::de::DeserializeOwned
+        + std::fmt::Debug,
 {
     let found = api::<K>(client, settings).list(&ListParams::default().limit(1)).await;
     found.map(drop).map_err(|error| RunError::NotInstalled { kind, error: error.into() })
@@ -253,7 +260,8 @@ where
 
 /// The pod's name, and what tells this process from the one that ran in it before.
 fn identity() -> String {
-    let pod = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "takt-operator".into());
+    let pod =
+        std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "takt-operator".into());
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{pod}_{}_{:x}", std::process::id(), now.as_micros())
 }

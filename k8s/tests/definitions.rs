@@ -1,0 +1,73 @@
+//! The definitions in `deploy/crd/` are those that the program makes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use takt_operator::crd::{definitions, files};
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/crd")
+}
+
+#[test]
+fn committed_definitions_are_those_that_the_program_makes() {
+    for (name, text) in files().unwrap() {
+        let path = folder().join(&name);
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == text,
+            "{name} is not what `takt operator crds --out k8s/deploy/crd` makes: run that and commit it"
+        );
+        let read: Value = serde_saphyr::from_str(&text).unwrap();
+        let made = definitions().into_iter().map(|definition| serde_json::to_value(definition).unwrap());
+        assert!(made.into_iter().any(|made| made == read), "{name}: the text says what the definition says");
+    }
+}
+
+#[test]
+fn every_field_of_a_spec_explains_itself() {
+    for definition in definitions() {
+        let definition = serde_json::to_value(definition).unwrap();
+        let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let mut mute = Vec::new();
+        for part in ["spec", "status"] {
+            explained(&schema["properties"][part], part, &mut mute);
+        }
+        assert!(mute.is_empty(), "no description: {mute:#?}");
+    }
+}
+
+fn explained(schema: &Value, path: &str, mute: &mut Vec<String>) {
+    if schema["description"].as_str().is_none_or(str::is_empty) {
+        mute.push(path.to_owned());
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        explained(property, &format!("{path}.{name}"), mute);
+    }
+    if let Some(items) = schema.get("items") {
+        for (name, property) in items["properties"].as_object().into_iter().flatten() {
+            explained(property, &format!("{path}[].{name}"), mute);
+        }
+    }
+}
+
+/// The schema of Kubernetes and the plan's own reader know the same keys.
+#[test]
+fn the_schema_of_a_plan_has_every_key_that_a_plan_can_have() {
+    let definition = definitions().into_iter().find(|definition| definition.spec.names.kind == "ModelRollout").unwrap();
+    let definition = serde_json::to_value(definition).unwrap();
+    let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let plan = &spec["properties"]["plan"]["properties"];
+    let known: BTreeSet<String> = plan.as_object().unwrap().keys().map(|key| snake(key)).collect();
+    let raw = serde_json::to_value(takt_rollout::RawPlan::default()).unwrap();
+    let wanted: BTreeSet<String> = raw.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(known, wanted);
+}
+
+fn snake(key: &str) -> String {
+    key.chars()
+        .flat_map(|letter| if letter.is_uppercase() { vec!['_', letter.to_ascii_lowercase()] } else { vec![letter] })
+        .collect()
+}
