@@ -7,7 +7,7 @@ use crate::metadata::{Metadata, root};
 /// What each of our crates may depend on among ours, tests included. `takt` is the program and may have all of them.
 ///
 /// `takt-artifact` is the vocabulary (element types, signatures, digests, preprocess, decision) and may be known by all.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("takt-artifact", &[]),
     ("takt-ops", &[]),
     ("takt-proto", &[]),
@@ -17,20 +17,22 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("takt-graph", &["takt-artifact", "takt-backend", "takt-ops"]),
     ("takt-image", &["takt-artifact"]),
     ("takt-monitoring", &["takt-artifact", "takt-stats"]),
+    // Its devices judge: it knows their wire format and the decisions that both make.
+    ("takt-operator", &["takt-artifact", "takt-proto", "takt-rollout"]),
     ("takt-pipeline", &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring", "takt-ops"]),
     ("takt-rollout", &["takt-artifact", "takt-stats"]),
     ("takt-serving", &["takt-artifact", "takt-backend", "takt-image", "takt-monitoring", "takt-proto", "takt-rollout"]),
 ];
 
 /// Dependencies that are the business of few crates. A name ending in `*` stands for all that begin so.
-const ISOLATED: [(&str, &[&str]); 24] = [
+const ISOLATED: [(&str, &[&str]); 25] = [
     // The wire format ends at the server and at the client.
-    ("tonic*", &["takt", "takt-proto", "takt-serving"]),
+    ("tonic*", &["takt", "takt-operator", "takt-proto", "takt-serving"]),
     ("prost*", &["takt", "takt-graph", "takt-pipeline", "takt-proto", "takt-serving"]),
     ("protox", &["takt-graph", "takt-proto"]),
-    ("axum", &["takt-serving"]),
-    ("tokio*", &["takt", "takt-serving"]),
-    ("prometheus", &["takt-serving"]),
+    ("axum", &["takt-operator", "takt-serving"]),
+    ("tokio*", &["takt", "takt-operator", "takt-serving"]),
+    ("prometheus", &["takt-operator", "takt-serving"]),
     ("opentelemetry*", &["takt", "takt-serving"]),
     // Runtimes are seen through the `Backend` trait only.
     ("ort", &["takt-backend"]),
@@ -47,9 +49,11 @@ const ISOLATED: [(&str, &[&str]); 24] = [
     ("tracing-subscriber", &["takt"]),
     // Tensors with gradients stay where models are made.
     ("candle*", &["takt-graph", "takt-ops", "takt-pipeline"]),
+    // Kubernetes is the operator's, and never in an edge image.
+    ("kube*", &["takt-operator"]),
+    ("k8s-openapi", &["takt-operator"]),
+    ("schemars", &["takt-operator"]),
     // Not there yet. When they come, they come to one crate each, and never to an edge image.
-    ("kube*", &[]),
-    ("k8s-openapi", &[]),
     ("polars*", &[]),
     ("wasmtime*", &[]),
     ("opencv*", &[]),
