@@ -1,5 +1,7 @@
 //! What one decision goes through, in order.
 
+use std::collections::BTreeSet;
+
 use takt_artifact::time::UnixMillis;
 
 use super::cause::{Cause, CauseKind, Course, Hold};
@@ -15,15 +17,15 @@ pub(super) struct Turn<'a> {
     orders: Vec<Order>,
     pooled: Vec<Pooled>,
     /// Devices that said at this look that they may begin.
-    free: Vec<String>,
+    free: BTreeSet<String>,
     /// Devices that are selected and said nothing.
-    silent: Vec<String>,
+    silent: BTreeSet<String>,
 }
 
 impl<'a> Turn<'a> {
     pub(super) fn new(want: &'a Want, fleet: &Fleet, now: UnixMillis) -> Self {
         let (next, orders, pooled) = (fleet.clone(), Vec::new(), Vec::new());
-        Self { want, now, next, orders, pooled, free: Vec::new(), silent: Vec::new() }
+        Self { want, now, next, orders, pooled, free: BTreeSet::new(), silent: BTreeSet::new() }
     }
 
     pub(super) fn take(mut self, seen: &[Seen]) -> Decision {
@@ -73,9 +75,9 @@ impl<'a> Turn<'a> {
                 device.hear(heard, again, self.now);
             }
             match heard {
-                Heard::Silent(_) => self.silent.push(name.clone()),
+                Heard::Silent(_) => drop(self.silent.insert(name.clone())),
                 // One that was tried before may begin too.
-                Heard::Free | Heard::Rollout(_) => self.free.push(name.clone()),
+                Heard::Free | Heard::Rollout(_) => drop(self.free.insert(name.clone())),
                 Heard::Serves | Heard::NotYet(_) => {}
             }
         }
@@ -146,7 +148,9 @@ impl<'a> Turn<'a> {
         }
         self.next.course = Course::Rolling;
         if self.next.paused {
-            self.next.paused = false;
+            // Who is silent has not heard it: it is said again.
+            self.next.paused =
+                self.next.at_work().any(|(name, device)| device.listed && self.silent.contains(name.as_str()));
             self.tell(Do::Resume, |device| device.phase.as_deref() == Some(HELD));
         }
         self.pass_waves();
@@ -190,13 +194,13 @@ impl<'a> Turn<'a> {
     fn begin_devices(&mut self) {
         let wave = self.next.wave;
         let asked = self.next.standing(Standing::Asked).map(|(name, _)| name.clone());
-        let asked: Vec<String> = asked.filter(|name| self.free.contains(name)).collect();
+        let asked: Vec<String> = asked.filter(|name| self.free.contains(name.as_str())).collect();
         let due = |device: &Device| device.listed && device.wave <= wave && device.standing == Standing::Waiting;
         let due: Vec<String> = self
             .next
             .devices
             .iter()
-            .filter(|(name, device)| due(device) && self.free.contains(name))
+            .filter(|(name, device)| due(device) && self.free.contains(name.as_str()))
             .map(|(name, _)| name.clone())
             .collect();
         if due.is_empty() && asked.is_empty() {
@@ -261,13 +265,13 @@ impl<'a> Turn<'a> {
             .next
             .devices
             .iter()
-            .filter(|(name, device)| device.listed && !self.silent.contains(name) && whom(device));
+            .filter(|(name, device)| device.listed && !self.silent.contains(name.as_str()) && whom(device));
         self.orders.extend(chosen.map(|(name, _)| Order { device: name.clone(), what }));
         if what == Do::Abort {
             // One that was asked and never began: the order to abort finds nothing, or what an earlier order began.
             let began = |device: &Device| device.standing == Standing::Asked && device.listed;
             for (name, device) in self.next.devices.iter_mut().filter(|(_, device)| began(device)) {
-                if !self.silent.contains(name) {
+                if !self.silent.contains(name.as_str()) {
                     device.standing = Standing::Waiting;
                 }
             }
