@@ -27,6 +27,7 @@ use takt_rollout::route::{Router, Salt};
 use takt_serving::request::Origin;
 use takt_serving::route::{DeadMan, Route, RouteCell, StationCounts, Waker};
 use tonic::Request;
+use tonic::transport::Endpoint;
 
 use support::{Outcome, Server, median, spread};
 
@@ -132,7 +133,8 @@ fn candidate(model: &Path) -> Outcome<()> {
 }
 
 async fn start(server: &Server) -> Outcome<()> {
-    let mut rollouts = RolloutsClient::connect(server.address().to_owned()).await?;
+    let channel = Endpoint::from_shared(server.address().to_owned())?.connect().await?;
+    let mut rollouts = RolloutsClient::new(channel);
     let request =
         StartRequest { model: SHIPPED.into(), candidate: 2, plan_toml: PLAN.into(), retry: false, dry_run: false };
     rollouts.start(request).await?;

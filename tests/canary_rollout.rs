@@ -482,6 +482,10 @@ async fn the_command_line_shows_what_is_going_on() {
     let (code, out, _) = takt(&["status", "m", "--json"]);
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, report[0]["progress"]["desired"].as_f64()), (Some(0), Some(0.05)));
+    let metrics = support::get(server.announced("metrics").unwrap(), "/metrics");
+    for name in ["takt_rollout_phase", "takt_rollout_shadow_copies", "takt_rollout_weight_desired"] {
+        assert!(metrics.lines().any(|line| line.starts_with(&format!("{name}{{"))), "{name} is missing in {metrics}");
+    }
     let (code, out, _) = takt(&["abort", "m", "--reason", "enough"]);
     assert_eq!(code, Some(0));
     assert!(out.contains("a person aborted it"), "{out}");

@@ -52,3 +52,17 @@ fn settings_that_make_no_sense_are_refused_before_anything_is_written() {
         assert!(!out.exists(), "{args:?}");
     }
 }
+
+#[cfg(not(feature = "tables"))]
+#[test]
+fn commands_on_tables_say_which_build_has_them() {
+    for args in [
+        &["data", "validate", "suite.toml", "--data", "a.csv"][..],
+        &["data", "generate", "--out", "nowhere", "--labels", "parquet"],
+        &["drift", "report", "--reference", "a.csv", "--current", "b.csv"],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_takt")).args(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(text(&output.stderr).contains("--features tables"), "{}", text(&output.stderr));
+    }
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 pub use takt_stats::debounce::Signal;
 use takt_stats::debounce::{Alert, Change, Debounce};
+use takt_stats::proportion::{Rate, lower_bound};
 
 use crate::events::UnixMillis;
 
@@ -108,6 +109,12 @@ impl Alerts {
         let firing = self.known.iter().filter(|(_, known)| known.alert.is_firing());
         firing.map(|(key, known)| alert(key, known)).collect()
     }
+}
+
+/// The rate of `hits` among `trials` is at least this, with 95 % confidence (Clopper and Pearson 1934); none without trials.
+#[must_use]
+pub fn at_least(hits: u64, trials: u64) -> Option<f64> {
+    Rate::new(hits, trials).map(|rate| lower_bound(rate, 0.95))
 }
 
 fn alert((alert, labels): &Key, known: &Known) -> Firing {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use takt_pipeline::data::surface::{Plan, Silent, generate};
+use takt_pipeline::data::surface::{LabelFile, Plan, Silent, generate};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -15,6 +15,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => Plan::default(),
     };
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    generate(&plan, &out, threads, &Silent, &AtomicBool::new(false))?;
+    generate(&plan, &out, LabelFile::Csv, threads, &Silent, &AtomicBool::new(false))?;
     Ok(())
 }

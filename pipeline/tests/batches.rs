@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use takt_artifact::Preprocess;
 use takt_image::{Limits, Preprocessor, Scratch};
-use takt_pipeline::data::surface::{Counts, Plan, generate};
+use takt_pipeline::data::surface::{Counts, LabelFile, Plan, generate};
 use takt_pipeline::data::{
     Augment, Batch, Batches, Batching, Dataset, Images, LoadOptions, Split, Tail, Views, epoch_order,
 };
@@ -25,7 +25,7 @@ fn threads(n: usize) -> NonZeroUsize {
 fn data(folder: &Path) -> Dataset {
     let counts = Counts { train: 10, validation: 2, calibration: 2, test: 2, reference: 2 };
     let plan = Plan { size: 64, counts, ..Plan::default() };
-    generate(&plan, folder, threads(2), &Silent, &AtomicBool::new(false)).unwrap();
+    generate(&plan, folder, LabelFile::Csv, threads(2), &Silent, &AtomicBool::new(false)).unwrap();
     Dataset::open(folder, &LoadOptions::default()).unwrap()
 }
 

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 use takt_pipeline::data::surface::{
-    Counts, GenerateError, Image, Label, Plan, Progress, Scene, Settings, Silent, Split, Summary, generate, render,
+    Counts, GenerateError, Image, Label, LabelFile, Plan, Progress, Scene, Settings, Silent, Split, Summary, generate,
+    render,
 };
 
 fn small() -> Plan {
@@ -22,7 +23,7 @@ fn small() -> Plan {
 
 fn run(plan: &Plan, out: &Path, threads: usize) -> Result<Summary, GenerateError> {
     let threads = NonZeroUsize::new(threads).unwrap();
-    generate(plan, out, threads, &Silent, &AtomicBool::new(false))
+    generate(plan, out, LabelFile::Csv, threads, &Silent, &AtomicBool::new(false))
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -136,7 +137,7 @@ fn an_interrupted_run_goes_on_where_it_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let cancel = AtomicBool::new(false);
     let stop = StopAfterFive(AtomicUsize::new(0), &cancel);
-    let error = generate(&small(), folder.path(), NonZeroUsize::MIN, &stop, &cancel).unwrap_err();
+    let error = generate(&small(), folder.path(), LabelFile::Csv, NonZeroUsize::MIN, &stop, &cancel).unwrap_err();
     assert_eq!(error.to_string(), "interrupted with 5 of 24 images there; run it again to go on");
     assert!(!folder.path().join("labels.csv").exists());
     // A power cut may leave a file without its end.

@@ -158,8 +158,9 @@ pub(crate) fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<
     let registry = Arc::new(registry);
     let repository = settings.model_repository.clone();
     let (of_registry, of_monitor) = (Arc::clone(&registry), Arc::clone(&monitor));
-    let rollouts = RolloutHub::start(of_registry, journal, of_monitor, repository, store, found)
-        .map_err(|error| failed("rollouts")(&error))?;
+    let rollouts =
+        RolloutHub::start(of_registry, journal, of_monitor, repository, settings.rollout.clone(), store, found)
+            .map_err(|error| failed("rollouts")(&error))?;
     Ok(Core::new(registry, settings.control_mode, traces, monitor, rollouts))
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::monitor::{MonitorSettings, RawMonitorSettings};
+use crate::rollout::{RawRolloutSettings, RolloutSettings};
 
 /// Who decides which models are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -70,6 +71,7 @@ pub struct RawSettings {
     pub max_streams_per_connection: Option<u32>,
     pub otlp_endpoint: Option<String>,
     pub monitor: Option<RawMonitorSettings>,
+    pub rollout: Option<RawRolloutSettings>,
 }
 
 /// Checked settings.
@@ -113,6 +115,8 @@ pub struct ServerSettings {
     pub otlp_endpoint: Option<String>,
     /// How the server watches what it serves.
     pub monitor: MonitorSettings,
+    /// How versions are rolled out.
+    pub rollout: RolloutSettings,
 }
 
 /// Settings that cannot be used; all faults at once.
@@ -159,6 +163,7 @@ impl RawSettings {
             max_streams_per_connection: self.max_streams_per_connection.or(file.max_streams_per_connection),
             otlp_endpoint: self.otlp_endpoint.or(file.otlp_endpoint),
             monitor: self.monitor.or(file.monitor),
+            rollout: self.rollout.or(file.rollout),
         }
     }
 }
@@ -193,6 +198,7 @@ impl TryFrom<RawSettings> for ServerSettings {
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         let monitor = MonitorSettings::check(&raw.monitor.unwrap_or_default(), &mut faults);
+        let rollout = RolloutSettings::check(&raw.rollout.unwrap_or_default(), &mut faults);
         let state_dir = raw.state_dir.unwrap_or_else(|| default_state_dir(&repository));
         let settings = Self {
             state_dir,
@@ -224,6 +230,7 @@ impl TryFrom<RawSettings> for ServerSettings {
             max_streams_per_connection: raw.max_streams_per_connection.unwrap_or(1024),
             otlp_endpoint: raw.otlp_endpoint,
             monitor,
+            rollout,
         };
         if faults.is_empty() { Ok(settings) } else { Err(SettingsError { faults }) }
     }

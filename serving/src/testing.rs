@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::core::Core;
+use crate::request::VersionRef;
 use crate::server::start_core;
 use crate::settings::{ControlMode, RawSettings, RuntimeChoice, ServerSettings};
 use crate::state::{Access, StateDir};
@@ -50,7 +51,7 @@ impl TestServer {
             assert!(begun.elapsed() < Duration::from_secs(60), "the example model did not load");
             std::thread::sleep(Duration::from_millis(5));
         }
-        assert!(core.is_model_ready(MODEL, Some(1)), "{:?}", core.index(false));
+        assert!(core.is_model_ready(MODEL, Some(VersionRef::Number(1))), "{:?}", core.index(false));
         Self { core, _folder: folder, _state: state }
     }
 }

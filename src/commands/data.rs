@@ -1,4 +1,9 @@
-//! `takt data`: images to train and to measure with.
+//! `takt data`: images and tables to train and to measure with, and their labels.
+
+mod agreement;
+mod profile;
+mod pull;
+mod validate;
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -8,7 +13,9 @@ use std::thread;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
-use takt_pipeline::data::surface::{self, CountSettings, KnobSettings, Label, Plan, Settings, Split, Summary};
+use takt_pipeline::data::surface::{
+    self, CountSettings, KnobSettings, Label, LabelFile, Plan, Settings, Split, Summary,
+};
 
 use super::workshop::{Bar, stop_flag};
 
@@ -23,6 +30,10 @@ pub struct DataArgs {
 enum Command {
     /// Write a seeded set of synthetic images: the same settings give the same bytes on every machine.
     Generate(Generate),
+    Validate(validate::Validate),
+    Profile(profile::Profile),
+    Pull(pull::Pull),
+    Agreement(agreement::Agreement),
 }
 
 /// What can be generated.
@@ -30,6 +41,15 @@ enum Command {
 enum Kind {
     /// Textured surfaces with scratches, dents, stains, holes and cracks, or none.
     SurfaceDefects,
+}
+
+/// What the labels are written as.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Labels {
+    /// labels.csv
+    Csv,
+    /// labels.parquet, in a build with the feature `tables`
+    Parquet,
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +108,9 @@ struct Generate {
     /// How much stations differ from one another, relative to the default.
     #[arg(long, value_name = "FACTOR")]
     station_shift: Option<f32>,
+    /// The file of labels.
+    #[arg(long, value_enum, default_value_t = Labels::Csv)]
+    labels: Labels,
     /// Threads to use; all cores by default. Does not change the images.
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -102,17 +125,21 @@ pub fn run(args: DataArgs) -> anyhow::Result<ExitCode> {
         Command::Generate(args) => match args.kind {
             Kind::SurfaceDefects => surface_defects(&args),
         },
+        Command::Validate(args) => validate::run(&args),
+        Command::Profile(args) => args.run(),
+        Command::Pull(args) => args.run(),
+        Command::Agreement(args) => args.run(),
     }
 }
 
 fn surface_defects(args: &Generate) -> anyhow::Result<ExitCode> {
-    let plan = args.plan()?;
+    let (plan, labels) = (args.plan()?, args.labels.file()?);
     // Files are always whole and a second run goes on, so a signal only has to stop the threads.
     let cancel = stop_flag()?;
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = args.threads.unwrap_or_else(cores);
     let bar = Bar::new("{bar:40} {pos}/{len} images, {per_sec}, {eta} left");
-    let result = surface::generate(&plan, &args.out, threads, &bar, &cancel);
+    let result = surface::generate(&plan, &args.out, labels, threads, &bar, &cancel);
     drop(bar);
     let summary = result?;
     let mut out = std::io::stdout().lock();
@@ -123,6 +150,20 @@ fn surface_defects(args: &Generate) -> anyhow::Result<ExitCode> {
         write_summary(&mut out, &plan, &args.out, &summary)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Labels {
+    fn file(self) -> anyhow::Result<LabelFile> {
+        match self {
+            Self::Csv => Ok(LabelFile::Csv),
+            #[cfg(feature = "tables")]
+            Self::Parquet => Ok(LabelFile::Parquet),
+            #[cfg(not(feature = "tables"))]
+            Self::Parquet => anyhow::bail!(
+                "this build writes no Parquet; take --labels csv, or build it with: cargo build --release --features tables"
+            ),
+        }
+    }
 }
 
 impl Generate {

@@ -9,11 +9,15 @@ mod demo;
 #[cfg(feature = "serve")]
 mod doctor;
 #[cfg(feature = "pipeline")]
+mod drift;
+#[cfg(feature = "pipeline")]
 mod evaluate;
 #[cfg(feature = "pipeline")]
 mod fit;
 #[cfg(feature = "serve")]
 mod infer;
+#[cfg(feature = "pipeline")]
+mod log;
 #[cfg(feature = "serve")]
 mod models;
 #[cfg(feature = "operator")]
@@ -75,6 +79,10 @@ enum Command {
     #[cfg(feature = "pipeline")]
     Data(data::DataArgs),
     #[cfg(feature = "pipeline")]
+    Drift(drift::DriftArgs),
+    #[cfg(feature = "pipeline")]
+    Log(log::LogArgs),
+    #[cfg(feature = "pipeline")]
     Train(fit::TrainArgs),
     #[cfg(feature = "pipeline")]
     Distil(fit::DistilArgs),
@@ -115,6 +123,10 @@ pub fn run(cli: Cli) -> ExitCode {
         #[cfg(feature = "pipeline")]
         Command::Data(args) => data::run(args),
         #[cfg(feature = "pipeline")]
+        Command::Drift(args) => drift::run(args),
+        #[cfg(feature = "pipeline")]
+        Command::Log(args) => log::run(args),
+        #[cfg(feature = "pipeline")]
         Command::Train(args) => fit::train(args),
         #[cfg(feature = "pipeline")]
         Command::Distil(args) => fit::distil(args),
@@ -144,6 +156,19 @@ fn report(error: &anyhow::Error) {
     eprintln!("error: {}", takt_pipeline::told(error.as_ref()));
     #[cfg(not(feature = "pipeline"))]
     eprintln!("error: {error:#}");
+}
+
+/// What commands on tables say where the build has none.
+#[cfg(all(feature = "pipeline", not(feature = "tables")))]
+fn needs_tables<T>() -> anyhow::Result<T> {
+    anyhow::bail!("this build reads no tables; build it with them: cargo build --release --features tables")
+}
+
+/// Says what of a log could not be read; the rest counts.
+#[cfg(feature = "pipeline")]
+#[expect(clippy::print_stderr, reason = "warnings of commands are for the person at the terminal")]
+fn warn_skipped(skipped: &[String]) {
+    skipped.iter().for_each(|skipped| eprintln!("warning: {skipped}"));
 }
 
 /// The text of a file that a flag names.

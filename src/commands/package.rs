@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use takt_artifact::profile::Profile;
 use takt_pipeline::stage::{self, Package};
 
 use super::workshop::{ShopArgs, Workshop};
@@ -33,6 +34,9 @@ pub struct PackageArgs {
     /// report.json of an evaluation; gates that said no keep the model from being packaged
     #[arg(long, value_name = "FILE")]
     evaluation: Option<PathBuf>,
+    /// profile.json of `takt data profile`, as the drift reference [default: made of the data's reference split]
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
     /// Digest of the version it was made from
     #[arg(long, value_name = "SHA256")]
     parent: Option<String>,
@@ -55,6 +59,7 @@ pub fn run(args: PackageArgs) -> anyhow::Result<ExitCode> {
         evaluation: args.evaluation.as_deref().map(json).transpose()?,
         parent: args.parent,
         pipeline: None,
+        reference: args.profile.as_deref().map(profile).transpose()?,
         parity: stage::PARITY,
     };
     let digest = stage::package(&args.data, &run, &workshop.shop())?;
@@ -67,6 +72,10 @@ pub fn run(args: PackageArgs) -> anyhow::Result<ExitCode> {
         writeln!(out, "{} {}", args.to.display(), digest.short())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn profile(path: &Path) -> anyhow::Result<Profile> {
+    Profile::parse(super::read_text(path)?.as_bytes()).with_context(|| format!("'{}'", path.display()))
 }
 
 /// Reads a JSON file.

@@ -7,7 +7,7 @@ use crate::metadata::{Metadata, root};
 /// What each of our crates may depend on among ours, tests included. `takt` is the program and may have all of them.
 ///
 /// `takt-artifact` is the vocabulary (element types, signatures, digests, preprocess, decision) and may be known by all.
-const MAY_KNOW: [(&str, &[&str]); 12] = [
+const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("takt-artifact", &[]),
     ("takt-ops", &[]),
     ("takt-proto", &[]),
@@ -19,13 +19,17 @@ const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("takt-monitoring", &["takt-artifact", "takt-stats"]),
     // Its devices judge: it knows their wire format and the decisions that both make.
     ("takt-operator", &["takt-artifact", "takt-proto", "takt-rollout"]),
-    ("takt-pipeline", &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring", "takt-ops"]),
+    (
+        "takt-pipeline",
+        &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring", "takt-ops", "takt-tables"],
+    ),
     ("takt-rollout", &["takt-artifact", "takt-stats"]),
     ("takt-serving", &["takt-artifact", "takt-backend", "takt-image", "takt-monitoring", "takt-proto", "takt-rollout"]),
+    ("takt-tables", &["takt-artifact", "takt-stats"]),
 ];
 
 /// Dependencies that are the business of few crates. A name ending in `*` stands for all that begin so.
-const ISOLATED: [(&str, &[&str]); 25] = [
+const ISOLATED: [(&str, &[&str]); 26] = [
     // The wire format ends at the server and at the client.
     ("tonic*", &["takt", "takt-operator", "takt-proto", "takt-serving"]),
     ("prost*", &["takt", "takt-graph", "takt-pipeline", "takt-proto", "takt-serving"]),
@@ -33,6 +37,8 @@ const ISOLATED: [(&str, &[&str]); 25] = [
     ("axum", &["takt-operator", "takt-serving"]),
     ("tokio*", &["takt", "takt-operator", "takt-serving"]),
     ("prometheus", &["takt-operator", "takt-serving"]),
+    // The one client that calls out by itself: the webhook.
+    ("ureq", &["takt-serving"]),
     ("opentelemetry*", &["takt", "takt-serving"]),
     // Runtimes are seen through the `Backend` trait only.
     ("ort", &["takt-backend"]),
@@ -53,8 +59,9 @@ const ISOLATED: [(&str, &[&str]); 25] = [
     ("kube*", &["takt-operator"]),
     ("k8s-openapi", &["takt-operator"]),
     ("schemars", &["takt-operator"]),
+    // Frames of tables end where rows of plain columns begin.
+    ("polars*", &["takt-tables"]),
     // Not there yet. When they come, they come to one crate each, and never to an edge image.
-    ("polars*", &[]),
     ("wasmtime*", &[]),
     ("opencv*", &[]),
     ("rayon", &["takt-ops"]),

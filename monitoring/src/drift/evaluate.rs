@@ -26,6 +26,28 @@ pub struct Evidence<'a> {
     pub autocorrelation: f64,
 }
 
+/// KS distance of one pane.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct PaneKs {
+    /// It is at least this.
+    pub(super) lo: f64,
+    /// Effective values of the reference.
+    pub(super) n: f64,
+    /// Independent values of the pane.
+    pub(super) m: f64,
+}
+
+/// The distance of a pane's counts; `None` for classes, and where the reference or the pane has no values.
+pub(super) fn pane_ks(feature: &Feature, evidence: Evidence<'_>) -> Option<PaneKs> {
+    let Evidence { segment, counts, autocorrelation } = evidence;
+    let Bins::Grid(grid) = &feature.bins else { return None };
+    let reference = mixed(feature, segment)?;
+    let current: Vec<f64> = counts.slots.iter().copied().map(f64::from).collect();
+    let bounds = ks_bounds(&reference.shares, &current, |slot| grid.is_atom(slot))?;
+    let m = current.iter().sum::<f64>() * independent_share(autocorrelation);
+    Some(PaneKs { lo: bounds.lo, n: reference.effective_units, m })
+}
+
 /// Judges a feature; `None` where the reference or the window has no values.
 #[must_use]
 pub fn evaluate(name: &str, feature: &Feature, evidence: Evidence<'_>, limits: Limits) -> Option<FeatureReport> {
@@ -71,6 +93,7 @@ pub fn evaluate(name: &str, feature: &Feature, evidence: Evidence<'_>, limits: L
         ks_lo: bounds.map(|bounds| bounds.lo),
         ks_hi: bounds.map(|bounds| bounds.hi),
         ks_verdict,
+        evidence: None,
     })
 }
 

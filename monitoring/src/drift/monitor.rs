@@ -6,7 +6,8 @@ use takt_artifact::profile::Profile;
 
 use super::config::DriftConfig;
 use super::counters::{Counters, Seen};
-use super::evaluate::{Evidence, evaluate};
+use super::evaluate::{Evidence, evaluate, pane_ks};
+use super::evidence::Processes;
 use super::lag::{Lags, PaneLags, autocorrelation};
 use super::pane::{Pane, SegmentCounts, Window};
 use super::report::{DriftReport, FeatureReport, SegmentReport, WindowReport};
@@ -23,6 +24,7 @@ pub struct DriftMonitor {
     window: Window,
     lags: Lags,
     pane_lags: std::collections::VecDeque<PaneLags>,
+    processes: Processes,
 }
 
 impl DriftMonitor {
@@ -32,7 +34,9 @@ impl DriftMonitor {
         let counters = Arc::new(Counters::new(&profile, labels));
         let last = counters.read();
         let (window, lags) = (Window::default(), Lags::default());
-        Self { profile, config, counters, last, window, lags, pane_lags: std::collections::VecDeque::new() }
+        let processes = Processes::new(config.pane, config.window);
+        let pane_lags = std::collections::VecDeque::new();
+        Self { profile, config, counters, last, window, lags, pane_lags, processes }
     }
 
     /// What the request path counts with.
@@ -65,7 +69,24 @@ impl DriftMonitor {
         while self.pane_lags.len() > self.config.window.get() {
             self.pane_lags.pop_front();
         }
+        self.weigh(now, &pane);
         pane
+    }
+
+    /// Takes in a pane as evidence.
+    fn weigh(&mut self, now: UnixMillis, pane: &Pane) {
+        for (name, counts) in &pane.segments {
+            let Some(reference) = self.profile.segments.get(name) else { continue };
+            let lags = autocorrelation(self.pane_lags.iter(), name);
+            for (feature, of) in &counts.features {
+                let index = VISION_NAMES.iter().position(|name| name == feature);
+                let evidence = index.map(|at| Evidence { segment: counts, counts: of, autocorrelation: lags[at] });
+                let ks = reference.features.get(feature).zip(evidence).and_then(|(of, evidence)| pane_ks(of, evidence));
+                if let Some(ks) = ks {
+                    self.processes.observe(name, feature, now, ks);
+                }
+            }
+        }
     }
 
     /// Puts back a pane that was sealed earlier, as after a restart; oldest first.
@@ -93,6 +114,7 @@ impl DriftMonitor {
     fn segment(&self, name: &str, counts: &SegmentCounts) -> Option<SegmentReport> {
         let reference = self.profile.segments.get(name)?;
         let lags = autocorrelation(self.pane_lags.iter(), name);
+        let collected = self.processes.report(name);
         Some(SegmentReport {
             segment: name.to_owned(),
             units: counts.total_units(),
@@ -108,7 +130,9 @@ impl DriftMonitor {
                         // Classes follow the answer, whose dependence the surest of its figures shows.
                         autocorrelation: lags[index.unwrap_or(VISION_LEN - 1)],
                     };
-                    evaluate(feature, reference.features.get(feature)?, evidence, self.config.limits_of(feature))
+                    let limits = self.config.limits_of(feature);
+                    let report = evaluate(feature, reference.features.get(feature)?, evidence, limits)?;
+                    Some(FeatureReport { evidence: collected.get(feature.as_str()).copied(), ..report })
                 })
                 .collect::<Vec<FeatureReport>>(),
         })

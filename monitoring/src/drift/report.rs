@@ -3,6 +3,7 @@
 use serde::Serialize;
 use takt_artifact::profile::Origin;
 
+use super::evidence::EvidenceReport;
 use crate::events::UnixMillis;
 
 /// Drift of one version.
@@ -71,6 +72,8 @@ pub struct FeatureReport {
     pub ks_hi: Option<f64>,
     /// What KS means.
     pub ks_verdict: Option<Judgement>,
+    /// Evidence over sealed panes; none for classes, and before the first pane with values.
+    pub evidence: Option<EvidenceReport>,
 }
 
 /// A verdict with what it rests on.

@@ -210,7 +210,17 @@ pub(crate) fn choices<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-struct Listed<'a>(&'a [Fault]);
+/// The one of `known` that `found` was most likely meant to be; nothing where none is like it.
+pub fn closest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Jaro-Winkler similarity below which two names have nothing to do with each other.
+    const LIKE: f64 = 0.8;
+    let scored = known.into_iter().map(|name| (strsim::jaro_winkler(found, name), name));
+    scored.filter(|(score, _)| *score >= LIKE).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+}
+
+/// Faults as a message shows them: one on its line, more below their number.
+#[derive(Debug)]
+pub struct Listed<'a>(pub &'a [Fault]);
 
 impl fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -219,5 +229,16 @@ impl fmt::Display for Listed<'_> {
         }
         write!(f, "{} faults", self.0.len())?;
         self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closest_name_is_offered_only_if_it_is_close() {
+        assert_eq!(closest("trian", ["train", "data"]), Some("train"));
+        assert_eq!(closest("package", ["train", "data"]), None);
     }
 }

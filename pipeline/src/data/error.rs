@@ -52,6 +52,20 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
     },
+    /// Two label files, of which one is out of date sooner or later.
+    #[error("{} has labels.csv and labels.parquet; remove the one that is out of date", folder.display())]
+    TwoLabelFiles {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A table that cannot be read.
+    #[cfg(feature = "tables")]
+    #[error(transparent)]
+    Table(#[from] takt_tables::TableError),
+    /// A prediction log that gives no table.
+    #[cfg(feature = "tables")]
+    #[error(transparent)]
+    Outcomes(#[from] crate::outcomes::OutcomesError),
     /// The label file's header lacks what it needs.
     #[error(
         "{}: the header has {found}, expected the columns file and label, and perhaps split and others; add {missing}",
@@ -103,6 +117,14 @@ pub enum DataError {
     Partition {
         /// What was found, expected, and what to do.
         reason: String,
+    },
+    /// A file that cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// A file or folder that cannot be read.
     #[error("cannot read {}", path.display())]
@@ -166,18 +188,24 @@ impl fmt::Display for Faults {
 impl DataError {
     /// Stable label of the kind of error.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::NotAFolder { .. } => "not_a_folder",
             Self::UnknownLayout { .. } => "unknown_layout",
             Self::OtherLayout { .. } => "other_layout",
             Self::Parquet { .. } => "parquet",
+            Self::TwoLabelFiles { .. } => "two_label_files",
+            #[cfg(feature = "tables")]
+            Self::Table(error) => error.kind(),
+            #[cfg(feature = "tables")]
+            Self::Outcomes(error) => error.kind(),
             Self::Header { .. } => "header",
             Self::Faults { .. } => "faults",
             Self::NoImages { .. } => "no_images",
             Self::EmptyClass { .. } => "empty_class",
             Self::EmptySplit { .. } => "empty_split",
             Self::Partition { .. } => "partition",
+            Self::Write { .. } => "write",
             Self::Io { .. } => "io",
             Self::Image { .. } => "image",
             Self::Preprocess(_) => "preprocess",

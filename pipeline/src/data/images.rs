@@ -8,7 +8,6 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use takt_artifact::Preprocess;
 use takt_image::{ImageStatistics, Limits, Preprocessor, Scratch};
@@ -17,6 +16,7 @@ use super::augment::{Shape, View};
 use super::corrupt::Corruption;
 use super::dataset::Dataset;
 use super::error::{DataError, Faults};
+use crate::cores;
 use crate::progress::Progress;
 
 /// The images of a data set with the preprocessing of one model. Shared by all threads.
@@ -147,34 +147,22 @@ impl Images {
     /// All images that cannot be read or decoded.
     pub fn read_all(&self, threads: NonZeroUsize, progress: &dyn Progress) -> Result<(), DataError> {
         progress.begin(self.len() as u64);
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let (mut buffers, mut faults) = (Buffers::default(), Vec::new());
-            loop {
-                let sample = next.fetch_add(1, Ordering::Relaxed);
-                if sample >= self.len() {
-                    return faults;
-                }
-                if let Err(error) = self.pixels(sample, &mut buffers.scratch, &mut buffers.decoded) {
-                    faults.push((sample, self.told(&error)));
-                }
+        let faults = cores::each(
+            self.len(),
+            threads,
+            Buffers::default,
+            || false,
+            |buffers, sample| {
+                let read = self.pixels(sample, &mut buffers.scratch, &mut buffers.decoded);
                 progress.advance();
-            }
-        };
-        let mut faults: Vec<(usize, String)> = thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads.get()).map(|_| scope.spawn(work)).collect();
-            let results = workers.into_iter().map(|worker| match worker.join() {
-                Ok(faults) => faults,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            results.flatten().collect()
-        });
+                read.err().map(|error| self.told(&error))
+            },
+        );
+        let faults: Vec<String> = faults.into_iter().flatten().collect();
         if faults.is_empty() {
             return Ok(());
         }
-        faults.sort_unstable();
-        let faults = Faults(faults.into_iter().map(|(_, fault)| fault).collect());
-        Err(DataError::Faults { path: self.root.clone(), faults })
+        Err(DataError::Faults { path: self.root.clone(), faults: Faults(faults) })
     }
 
     /// Interleaved samples at the model's resolution.

@@ -9,11 +9,14 @@ use super::error::DataError;
 use super::load::entries::{Entries, entries};
 use super::split::Split;
 
+/// Files that hold a row per image, in the order in which they are looked for.
+pub(crate) const LABEL_FILES: [&str; 2] = ["labels.csv", "labels.parquet"];
+
 /// How a folder of labelled images is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layout {
-    /// `labels.csv` with the columns file and label, perhaps split, and any metadata.
+    /// `labels.csv` or `labels.parquet` with the columns file and label, perhaps split, and any metadata.
     Labels,
     /// A folder per class, perhaps below folders named train, validation and test.
     ImageFolder,
@@ -29,7 +32,7 @@ impl Layout {
     pub const ALL: [Self; 4] = [Self::Labels, Self::Dagm2007, Self::MvtecAd, Self::ImageFolder];
 
     pub(super) const DESCRIPTIONS: &'static str = concat!(
-        "  labels        labels.csv with the columns file,label and perhaps split, station, ...\n",
+        "  labels        labels.csv or .parquet with the columns file,label and perhaps split, station, ...\n",
         "  image-folder  a folder of images per class, perhaps below train, validation and test\n",
         "  mvtec-ad      train/good, test/<defect>, ground_truth/<defect>\n",
         "  dagm2007      Class1/Train/Label/Labels.txt and so on",
@@ -59,10 +62,12 @@ impl Layout {
     pub fn detect(root: &Path) -> Result<Self, DataError> {
         let Entries { folders, files } = entries(root)?;
         let has = |name: &str| files.iter().any(|file| file == name);
-        if has("labels.csv") {
+        let readable = if cfg!(feature = "tables") { &LABEL_FILES[..] } else { &LABEL_FILES[..1] };
+        if readable.iter().any(|name| has(name)) {
             return Ok(Self::Labels);
         }
-        if let Some(file) = files.iter().find(|file| file.ends_with(".parquet")) {
+        let parquet = files.iter().find(|file| file.ends_with(".parquet"));
+        if let Some(file) = parquet.filter(|_| cfg!(not(feature = "tables"))) {
             return Err(DataError::Parquet { path: root.join(file) });
         }
         if is_dagm(root) || folders.iter().any(|folder| is_dagm(&root.join(folder))) {

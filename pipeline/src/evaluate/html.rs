@@ -15,15 +15,10 @@ use super::rate::Rate;
 use super::report::Report;
 use super::slices::ColumnSlices;
 use super::table::{number, percent};
+use crate::page::{self, escape};
 
 /// Side of the small pictures in pixels.
 const SIDE: u16 = 128;
-
-const STYLE: &str = "body{font:14px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c2530}\
-h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse}\
-td,th{padding:.25rem .6rem;text-align:right;border-bottom:1px solid #dde3ea}th:first-child,td:first-child{text-align:left}\
-.yes{color:#116329}.no{color:#b3261e;font-weight:600}.note{color:#5a6672}figure{display:inline-block;margin:.4rem;width:128px;\
-vertical-align:top;font-size:12px;overflow-wrap:anywhere}figure img,figure div{width:128px;height:128px;background:#e8ecf1}";
 
 /// Small JPEG files of the worst images below `root`, in their order; nothing for one that cannot be read any more.
 #[must_use]
@@ -62,9 +57,7 @@ pub(super) fn render(report: &Report, pictures: &[Option<Vec<u8>>]) -> String {
 }
 
 fn write(report: &Report, pictures: &[Option<Vec<u8>>], out: &mut String) -> std::fmt::Result {
-    let title = escape(&report.model);
-    write!(out, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>")?;
-    write!(out, "<style>{STYLE}</style></head><body><h1>{title}</h1>")?;
+    page::begin(out, &report.model)?;
     write!(out, "<p class=\"note\">{}, {} images</p>", escape(&report.data), report.metrics.images)?;
     gates(report, out)?;
     figures(report, out)?;
@@ -74,7 +67,7 @@ fn write(report: &Report, pictures: &[Option<Vec<u8>>], out: &mut String) -> std
     }
     robustness(report, out)?;
     worst(report, pictures, out)?;
-    out.write_str("</body></html>\n")
+    page::end(out)
 }
 
 fn gates(report: &Report, out: &mut String) -> std::fmt::Result {
@@ -207,19 +200,4 @@ fn worst(report: &Report, pictures: &[Option<Vec<u8>>], out: &mut String) -> std
 
 fn share(rate: &Rate) -> String {
     rate.value.map_or_else(|| "-".to_owned(), |value| format!("{} ({} of {})", percent(value), rate.hits, rate.total))
-}
-
-/// Names come from files and folders of strangers.
-fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-        out
-    })
 }

@@ -32,5 +32,5 @@ mod tests;
 pub use error::{RecipeError, RecipeFault, RecipeFaults};
 pub use from::From;
 pub use parse::Recipe;
-pub use spec::{Evaluate, Generate, Package, Prune, Quantise, Spec, Start, Train};
+pub use spec::{Evaluate, Generate, Package, Prune, Quantise, Spec, Start, Train, Validate};
 pub use step::Machine;

@@ -17,6 +17,7 @@ use crate::train::{Distil, Settings, Sparsity};
 #[expect(missing_docs, reason = "named by what they do")]
 pub enum Spec {
     Generate(Generate),
+    Validate(Validate),
     Train(Train),
     Prune(Prune),
     Quantise(Quantise),
@@ -31,6 +32,18 @@ pub struct Generate(
     /// What is asked of the generator.
     pub surface::Settings,
 );
+
+/// Holds data against a suite of rules, in a build with the feature `tables`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Validate {
+    /// Folder of labelled images, or a table.
+    #[serde(skip_serializing)]
+    pub data: From,
+    /// The suite's file.
+    #[serde(skip_serializing)]
+    pub suite: From,
+}
 
 /// Trains, alone or from a teacher.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -174,12 +187,13 @@ pub struct Package {
 
 impl Spec {
     /// Names of all kinds, as recipes write them.
-    pub const KINDS: [&'static str; 6] = ["generate", "train", "prune", "quantize", "evaluate", "package"];
+    pub const KINDS: [&'static str; 7] = ["generate", "validate", "train", "prune", "quantize", "evaluate", "package"];
 
     /// The stage of that kind; `None` where there is no such kind.
     pub(super) fn of(kind: &str, table: toml::Table) -> Option<Result<Self, toml::de::Error>> {
         Some(match kind {
             "generate" => table.try_into().map(Self::Generate),
+            "validate" => table.try_into().map(Self::Validate),
             "train" => table.try_into().map(Self::Train),
             "prune" => table.try_into().map(Self::Prune),
             "quantize" => table.try_into().map(Self::Quantise),
@@ -197,6 +211,10 @@ impl Spec {
             Self::Generate(generate) => {
                 let plan = generate.0.plan().map_err(|error| error.to_string());
                 plan.and_then(|plan| plan.check().map_err(|error| error.to_string())).err().into_iter().collect()
+            }
+            Self::Validate(_) if cfg!(feature = "tables") => Vec::new(),
+            Self::Validate(_) => {
+                vec!["this build reads no tables; build it with `--features tables`, or leave the stage out".to_owned()]
             }
             Self::Train(train) => [settings(&train.settings), distil(&train.distil)].into_iter().flatten().collect(),
             Self::Prune(prune) => [settings(&prune.settings), distil(&prune.distil)].into_iter().flatten().collect(),
@@ -219,6 +237,7 @@ impl Spec {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Generate(_) => "generate",
+            Self::Validate(_) => "validate",
             Self::Train(_) => "train",
             Self::Prune(_) => "prune",
             Self::Quantise(_) => "quantize",
@@ -230,7 +249,12 @@ impl Spec {
     /// Raised when stages of its kind come to give other results from the same settings.
     pub(super) const fn revision(&self) -> u32 {
         match self {
-            Self::Generate(_) | Self::Train(_) | Self::Prune(_) | Self::Evaluate(_) | Self::Package(_) => 1,
+            Self::Generate(_)
+            | Self::Validate(_)
+            | Self::Train(_)
+            | Self::Prune(_)
+            | Self::Evaluate(_)
+            | Self::Package(_) => 1,
             Self::Quantise(_) => 2,
         }
     }
@@ -241,6 +265,7 @@ impl Spec {
         let mut inputs = Vec::new();
         match self {
             Self::Generate(_) => {}
+            Self::Validate(validate) => inputs.extend([("data", &validate.data), ("suite", &validate.suite)]),
             Self::Train(train) => {
                 inputs.push(("data", &train.data));
                 if let Start::Model(model) = &train.start {

@@ -73,6 +73,7 @@ impl run::Stage for Step {
         let settings = match &self.spec {
             // Defaults are part of the plan, so a default that changes makes new images.
             Spec::Generate(generate) => generate.0.plan().map(|plan| json!(plan)).unwrap_or_default(),
+            Spec::Validate(validate) => json!(validate),
             Spec::Train(train) => json!(train),
             Spec::Prune(prune) => json!(prune),
             Spec::Quantise(quantise) => json!(quantise),
@@ -109,6 +110,7 @@ impl run::Stage for Step {
         let work = Work { step: self, inputs, out, shop };
         let report = match &self.spec {
             Spec::Generate(generate) => work.generate(generate, context),
+            Spec::Validate(validate) => work.validate(validate),
             Spec::Train(train) => work.train(train),
             Spec::Prune(prune) => work.prune(prune),
             Spec::Quantise(quantise) => work.quantise(quantise),
@@ -158,13 +160,35 @@ impl Work<'_> {
 
     fn generate(&self, generate: &spec::Generate, context: &Context<'_>) -> Result<StageReport, Unfinished> {
         let plan = generate.0.plan().map_err(Unfinished::failed)?;
-        let made = surface::generate(&plan, self.out, self.step.machine.threads, context.progress(), context.stop());
+        let made = surface::generate(
+            &plan,
+            self.out,
+            surface::LabelFile::Csv,
+            self.step.machine.threads,
+            context.progress(),
+            context.stop(),
+        );
         let summary = made.map_err(|error| match error {
             GenerateError::Interrupted { .. } => Unfinished::Stopped,
             error => Unfinished::failed(error),
         })?;
         let images: u64 = summary.counts.values().flat_map(|labels| labels.values()).sum();
         Ok(told([("images", json!(images))]))
+    }
+
+    #[cfg(feature = "tables")]
+    fn validate(&self, validate: &spec::Validate) -> Result<StageReport, Unfinished> {
+        let report = stage::validate(&self.at(&validate.data), &self.at(&validate.suite), self.out, &self.shop)?;
+        let (errors, warnings) = report.broken();
+        let refused = (errors > 0).then(|| report.errors().join("; "));
+        let figures = told([("rules", json!(report.results.len())), ("warnings", json!(warnings))]);
+        Ok(StageReport { refused, ..figures })
+    }
+
+    /// Refused when the recipe was read.
+    #[cfg(not(feature = "tables"))]
+    fn validate(&self, _: &spec::Validate) -> Result<StageReport, Unfinished> {
+        Err(Unfinished::failed("this build reads no tables"))
     }
 
     fn train(&self, train: &spec::Train) -> Result<StageReport, Unfinished> {
@@ -262,6 +286,7 @@ impl Work<'_> {
             evaluation,
             parent: None,
             pipeline: context.key().map(ToString::to_string),
+            reference: None,
             parity: package.parity.unwrap_or(stage::PARITY),
         };
         let digest = stage::package(&self.at(&package.data), &run, &self.shop)?;

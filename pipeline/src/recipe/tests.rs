@@ -163,7 +163,7 @@ fn everything_that_is_wrong_is_told_at_once() {
     for part in [
         "line.toml",
         "stage 1 has no name",
-        "stage 'teacher': kind is 'trian'; expected one of generate, train",
+        "stage 'teacher': kind is 'trian'; expected one of generate, validate, train",
         "stage 'small' (prune): unknown field `epoch`",
         "split is 'all', expected one of",
         "min_accuracy is 98",
@@ -218,4 +218,37 @@ fn settings_that_are_not_used_leave_the_key_as_it_was() {
 fn other_schemas_and_broken_files_are_refused() {
     assert!(fault("schema = 2\nname = \"line\"").contains("schema is 2, expected 1"));
     assert!(fault("schema = 1\nname = ").contains("line 2"));
+}
+
+#[cfg(feature = "tables")]
+#[test]
+fn data_that_breaks_a_rule_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    stripes(&folder.path().join("data"), 4);
+    let rule = |most: u32| {
+        let rule = "[[rule]]\nexpect = \"column_values_to_be_between\"\ncolumn = \"image_width\"\n";
+        fs::write(folder.path().join("suite.toml"), format!("{rule}max_value = {most}\n")).unwrap();
+    };
+    let text = "schema = 1\nname = \"a\"\n[[stage]]\nname = \"check\"\nkind = \"validate\"\ndata = \"./data\"\n\
+                suite = \"./suite.toml\"\n";
+    let recipe = Recipe::parse(&folder.path().join("a.toml"), text).unwrap();
+    let ran = || {
+        let work = folder.path().join("work");
+        run(&recipe.plan(MACHINE).unwrap(), &work, &Options::default(), &Unobserved, &AtomicBool::new(false)).unwrap()
+    };
+    rule(SIDE as u32);
+    let summary = ran();
+    assert_eq!(summary.ended, Ended::Done, "{summary}");
+    rule(SIDE as u32 - 1);
+    let refused = ran();
+    assert_eq!(refused.exit_code(), 3, "{refused}");
+    assert!(refused.to_string().contains("image_width: 12 of 12 rows"), "{refused}");
+}
+
+#[cfg(not(feature = "tables"))]
+#[test]
+fn a_stage_that_needs_tables_says_how_to_get_them() {
+    let text = "schema = 1\nname = \"a\"\n[[stage]]\nname = \"check\"\nkind = \"validate\"\ndata = \"./data\"\n\
+                suite = \"./suite.toml\"\n";
+    assert!(fault(text).contains("--features tables"), "{}", fault(text));
 }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
+use takt_artifact::fault::closest;
+
 use super::decide::{Contents, Decision, Why, decide};
-use super::error::{RunError, closest};
+use super::error::RunError;
 use super::key::{Key, Keyed, keyed, sources};
 use super::observe::{Context, Observer};
 use super::plan::Plan;

@@ -69,22 +69,3 @@ impl RunError {
 pub(super) fn did_you_mean(closest: Option<&str>) -> String {
     closest.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default()
 }
-
-/// The name that `found` was most likely meant to be.
-pub(super) fn closest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// Jaro-Winkler similarity below which two names have nothing to do with each other.
-    const LIKE: f64 = 0.8;
-    let scored = known.into_iter().map(|name| (strsim::jaro_winkler(found, name), name));
-    scored.filter(|(score, _)| *score >= LIKE).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_closest_name_is_offered_only_if_it_is_close() {
-        assert_eq!(closest("trian", ["train", "data"]), Some("train"));
-        assert_eq!(closest("package", ["train", "data"]), None);
-    }
-}

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::error::{closest, did_you_mean};
+use takt_artifact::fault::closest;
+
+use super::error::did_you_mean;
 use super::stage::Stage;
 
 /// Longest name of a stage; names become names of folders.

@@ -29,6 +29,9 @@ pub enum StageError {
     Card(#[from] CardError),
     #[error(transparent)]
     Data(#[from] DataError),
+    #[cfg(feature = "tables")]
+    #[error(transparent)]
+    Suite(#[from] takt_tables::validate::SuiteError),
     #[error(transparent)]
     Train(TrainError),
     #[error(transparent)]

@@ -18,6 +18,8 @@ mod shop;
 #[cfg(test)]
 mod tests;
 mod tune;
+#[cfg(feature = "tables")]
+mod validate;
 
 pub use cost::weigh;
 pub use error::StageError;
@@ -25,7 +27,10 @@ pub use evaluate::{Evaluate, PAGE, evaluate};
 pub use fit::{Architecture, Start, Train, train};
 pub use package::{Package, package};
 pub use parity::PARITY;
+pub use profile::reference;
 pub use prune::{Prune, Pruned, Round, TakenBack, prune, sparse_epochs};
 pub use quantise::{Quantise, artefact, quantise};
 pub use shop::{MODEL, REPORT, Shop, Weigh};
 pub use tune::Tune;
+#[cfg(feature = "tables")]
+pub use validate::validate;

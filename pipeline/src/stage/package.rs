@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use takt_artifact::golden::GoldenTensor;
 use takt_artifact::manifest::{Lineage, Precision, Requires, Variant};
+use takt_artifact::profile::Profile;
 use takt_artifact::version::{GOLDEN_FILE, PROFILE_FILE};
 use takt_artifact::write::VersionWriter;
 use takt_artifact::{Decision, Golden, Manifest, VersionDigest};
@@ -47,6 +48,8 @@ pub struct Package {
     pub parent: Option<String>,
     /// Digest of everything that decided it, where a pipeline knows.
     pub pipeline: Option<String>,
+    /// The drift reference; made of the data's reference split where none is given.
+    pub reference: Option<Profile>,
     /// How near every artefact must be to single precision; see [`PARITY`](super::PARITY).
     pub parity: ParityGate,
 }
@@ -103,7 +106,11 @@ pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDig
         variants: &variants,
         decision: decision.as_ref(),
     };
-    if let Some(profile) = profile::profile(&reference, &ready, shop)? {
+    let profile = match &run.reference {
+        Some(given) => Some(of_others(given.clone())),
+        None => profile::profile(&reference, &ready, shop)?,
+    };
+    if let Some(profile) = profile {
         writer.add(PROFILE_FILE, &profile.to_bytes().map_err(|error| unwritable("the drift reference", &error))?)?;
     }
     let evaluation = match &run.evaluation {
@@ -129,6 +136,14 @@ pub fn package(data: &Path, run: &Package, shop: &Shop<'_>) -> Result<VersionDig
         files: BTreeMap::new(),
     };
     Ok(writer.finish(manifest)?)
+}
+
+/// A reference that an earlier version's answers gave: a server compares images and classes with it, and not scores.
+fn of_others(mut given: Profile) -> Profile {
+    if let Some(version) = given.version {
+        given.artefact.get_or_insert_with(|| version.to_string());
+    }
+    given
 }
 
 /// What was made of the model's outputs cannot be written: they are not finite.

@@ -3,14 +3,15 @@
 
 use std::path::Path;
 
-use takt_artifact::manifest::Variant;
+use takt_artifact::manifest::{Precision, Requires, Variant};
 use takt_artifact::profile::{Origin, Profile};
 use takt_artifact::{Decision, Judge, Machine, choose};
-use takt_monitoring::drift::{Reference, Row, build};
+use takt_monitoring::drift::{Reference, Row, TooFewRows, build};
 use takt_monitoring::features::{IMAGE_LEN, VISION_LEN};
 
 use super::error::StageError;
 use super::evaluate::outputs;
+use super::fit::begin_from;
 use super::shop::{Ready, Shop};
 use crate::data::{Buffers, Split, Views};
 use crate::predict::{Runner, runtimes};
@@ -29,10 +30,64 @@ pub(super) struct Of<'a> {
     pub(super) decision: Option<&'a Decision>,
 }
 
+/// The drift reference of labelled images and a model file: of the images of `split`, in the order of time. `decision` says
+/// how outputs become verdicts where the model does not.
+///
+/// # Errors
+/// See [`StageError`]; also a split without images, or with too few of them.
+pub fn reference(
+    data: &Path,
+    model: &Path,
+    name: &str,
+    created: &str,
+    split: Split,
+    decision: Option<Decision>,
+    shop: &Shop<'_>,
+) -> Result<Profile, StageError> {
+    let (_, card, data) = begin_from(model, data, shop)?;
+    let decision = decision.or_else(|| card.decision.clone());
+    let ready = shop.ready(data, &card.preprocess)?;
+    let file = model.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let variant = Variant {
+        name: "fp32".into(),
+        file,
+        precision: Precision::Fp32,
+        weight_bits: None,
+        requires: Requires::default(),
+    };
+    let artefacts = model.parent().unwrap_or(Path::new(""));
+    let of = Of { model: name, created, artefacts, variants: &[variant], decision: decision.as_ref() };
+    let samples = ready.split(split)?;
+    let found = samples.len();
+    let made = made(&of, &ready, samples, shop)?;
+    made.unwrap_or(Err(TooFewRows { found })).map_err(|few| StageError::Mismatch {
+        what: "the drift reference",
+        found: few.to_string(),
+        expected: "enough images in the order of time".to_owned(),
+    })
+}
+
 /// Makes the profile from the reference split in the order of time; `None` where the data has no such split, or too
 /// little of it: the server then learns one.
 pub(super) fn profile(of: &Of<'_>, ready: &Ready, shop: &Shop<'_>) -> Result<Option<Profile>, StageError> {
-    let Ok(mut samples) = ready.split(Split::Reference) else { return Ok(None) };
+    let Ok(samples) = ready.split(Split::Reference) else { return Ok(None) };
+    match made(of, ready, samples, shop)? {
+        Some(Err(few)) => {
+            tracing::warn!(%few, "the package has no drift reference; the server will learn one");
+            Ok(None)
+        }
+        Some(Ok(profile)) => Ok(Some(profile)),
+        None => Ok(None),
+    }
+}
+
+/// `None` where no artefact is one that this machine serves.
+fn made(
+    of: &Of<'_>,
+    ready: &Ready,
+    mut samples: Vec<usize>,
+    shop: &Shop<'_>,
+) -> Result<Option<Result<Profile, TooFewRows>>, StageError> {
     let column = |name: &str| ready.data.columns.iter().position(|column| column == name);
     let (time, station, product) = (column("time"), column("station"), column("product"));
     let value = |sample: usize, column: Option<usize>| {
@@ -70,11 +125,5 @@ pub(super) fn profile(of: &Of<'_>, ready: &Ready, shop: &Shop<'_>) -> Result<Opt
         version: None,
         artefact: Some(file.clone()),
     };
-    match build(&reference, &rows) {
-        Ok(profile) => Ok(Some(profile)),
-        Err(few) => {
-            tracing::warn!(%few, "the package has no drift reference; the server will learn one");
-            Ok(None)
-        }
-    }
+    Ok(Some(build(&reference, &rows)))
 }

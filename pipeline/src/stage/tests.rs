@@ -106,6 +106,7 @@ fn from_images_to_a_version_that_serving_can_open() {
         evaluation: Some(report),
         parent: None,
         pipeline: None,
+        reference: None,
         parity: PARITY,
     };
     let digest = package(&data, &run, &shop()).unwrap();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use takt_artifact::share::TrafficShare;
 use takt_proto::rollout::control_request::Action;
 use takt_proto::rollout::rollouts_server::Rollouts;
 use takt_proto::rollout::{ControlRequest, GetRequest, GetResponse, Rollout, StartRequest};
@@ -68,7 +69,7 @@ fn message(report: &RolloutReport) -> Result<Rollout, InferError> {
         stable: report.stable,
         candidate: report.candidate,
         weight: progress.desired.get(),
-        observed: progress.observed.map_or(0.0, |share| share.get()),
+        observed: progress.observed.map_or(0.0, TrafficShare::get),
         reason: progress.why.clone(),
         progress_json,
     })

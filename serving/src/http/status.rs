@@ -78,6 +78,7 @@ mod tests {
                 ("cancelled", 499),
                 ("resource_exhausted", 429),
                 ("run_failed", 500),
+                ("bad_output", 500),
                 ("unimplemented", 501),
                 ("internal", 500),
             ]

@@ -6,12 +6,17 @@ use takt_monitoring::alert::{Says, Signal};
 use takt_monitoring::drift::{FeatureReport, Judgement};
 use takt_monitoring::feedback::Standing;
 
+use super::config::HealthLimits;
 use super::report::{MonitorReport, VersionReport};
+
+/// Requests from which a 99th percentile says something.
+const FEWEST_OF_P99: u64 = 100;
 
 /// What every rule says of a report.
 pub(super) fn said(report: &MonitorReport) -> Vec<Says> {
     let mut said = Vec::new();
     for version in &report.versions {
+        health(version, report.health_limits, &mut said);
         for segment in version.drift.iter().flat_map(|drift| &drift.segments) {
             for feature in &segment.features {
                 drift(version, &segment.segment, feature, &mut said);
@@ -55,6 +60,27 @@ pub(super) fn said(report: &MonitorReport) -> Vec<Says> {
     said
 }
 
+fn health(version: &VersionReport, limits: HealthLimits, said: &mut Vec<Says>) {
+    let health = &version.health;
+    let labels = BTreeMap::from([("model", version.model.clone()), ("version", version.version.to_string())]);
+    let mut say = |alert, signal, reason| said.push(Says { alert, labels: labels.clone(), signal, reason });
+    let (p99, limit) = (health.p99_seconds.unwrap_or_default(), limits.p99_seconds);
+    let slow = match health.answered {
+        0 => Signal::Against,
+        1..FEWEST_OF_P99 => Signal::Open,
+        _ => signal(p99 > limit),
+    };
+    say(
+        "TaktLatencyHigh",
+        slow,
+        format!("one request in a hundred takes longer than {p99:.3} s; the limit is {limit} s"),
+    );
+    let (rate, limit) = (100.0 * health.error_rate.unwrap_or_default(), limits.error_rate);
+    let fails = health.error_rate_lower.is_some_and(|lower| lower > limit);
+    let reason = format!("{rate:.2} % of the requests fail, certainly more than {:.2} %", 100.0 * limit);
+    say("TaktErrorBudgetBurn", signal(fails), reason);
+}
+
 fn drift(version: &VersionReport, segment: &str, feature: &FeatureReport, said: &mut Vec<Says>) {
     let labels = BTreeMap::from([
         ("model", version.model.clone()),
@@ -77,4 +103,50 @@ fn drift(version: &VersionReport, segment: &str, feature: &FeatureReport, said: 
 
 fn signal(bad: bool) -> Signal {
     if bad { Signal::For } else { Signal::Against }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::{HealthReport, ReferenceState};
+    use super::*;
+
+    fn told(health: HealthReport) -> Vec<(&'static str, Signal)> {
+        let (model, digest) = ("surface".to_owned(), String::new());
+        let version =
+            VersionReport { model, version: 1, digest, reference: ReferenceState::Packaged, health, drift: None };
+        let report = MonitorReport { versions: vec![version], ..MonitorReport::default() };
+        said(&report).into_iter().map(|says| (says.alert, says.signal)).collect()
+    }
+
+    #[test]
+    fn slowness_needs_a_hundred_requests_and_errors_more_than_chance() {
+        let health = |answered, p99: f64, lower: f64| HealthReport {
+            answered,
+            p99_seconds: Some(p99),
+            error_rate: Some(0.02),
+            error_rate_lower: Some(lower),
+            ..HealthReport::default()
+        };
+        let expected = |slow, fails| vec![("TaktLatencyHigh", slow), ("TaktErrorBudgetBurn", fails)];
+        assert_eq!(told(health(100, 0.3, 0.015)), expected(Signal::For, Signal::For));
+        assert_eq!(told(health(99, 0.3, 0.01)), expected(Signal::Open, Signal::Against));
+        assert_eq!(told(health(100, 0.2, 0.01)), expected(Signal::Against, Signal::Against));
+        assert_eq!(told(HealthReport::default()), expected(Signal::Against, Signal::Against), "nobody asks any more");
+    }
+
+    #[test]
+    fn alerts_are_called_as_the_rules_for_prometheus() {
+        let rules = include_str!("../../../k8s/deploy/prometheus/takt.rules.yml");
+        for alert in [
+            "TaktFeatureDrift",
+            "TaktDistributionShift",
+            "TaktThroughputSkew",
+            "TaktLatencyHigh",
+            "TaktErrorBudgetBurn",
+            "TaktFalseRejects",
+            "TaktFunnelChanged",
+        ] {
+            assert!(rules.contains(&format!("- alert: {alert}\n")), "{alert}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use takt_artifact::fault::Fault;
 use takt_monitoring::capture::CaptureConfig;
 use takt_monitoring::drift::{DriftConfig, LearnRule, Limits};
@@ -56,6 +56,20 @@ pub struct RawMonitorSettings {
     pub feedback: Option<feedback::Config>,
     pub capture: Option<CaptureConfig>,
     pub funnels: Option<Vec<FunnelConfig>>,
+    pub p99_limit_ms: Option<u64>,
+    pub error_limit: Option<f64>,
+    pub webhook: Option<RawWebhook>,
+}
+
+/// Where alerts are sent; `[monitor.webhook]` in `takt.toml`, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each is documented where it is checked, in WebhookSettings")]
+pub struct RawWebhook {
+    pub url: String,
+    pub timeout_ms: Option<u64>,
+    pub max_messages: Option<usize>,
+    pub instance: Option<String>,
 }
 
 /// How the server watches, checked.
@@ -71,6 +85,38 @@ pub struct MonitorSettings {
     pub max_stations: usize,
     /// What is kept about predictions and labels.
     pub quality: QualitySettings,
+    /// From where on a version is not healthy.
+    pub health: HealthLimits,
+    /// Where alerts are sent; nowhere where it is not given.
+    pub webhook: Option<WebhookSettings>,
+}
+
+/// From where on a version is not healthy.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct HealthLimits {
+    /// 99th percentile of the time in the server; 0.25.
+    pub p99_seconds: f64,
+    /// Share of requests that the server failed; 0.0144, at which a month's budget of 99.9 % is gone in two days.
+    pub error_rate: f64,
+}
+
+impl Default for HealthLimits {
+    fn default() -> Self {
+        Self { p99_seconds: 0.25, error_rate: 0.0144 }
+    }
+}
+
+/// Where alerts are sent, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// An `http://` address.
+    pub url: String,
+    /// Longest time of an attempt; 5 s.
+    pub timeout: Duration,
+    /// Messages that may wait on the disk; 1,000.
+    pub max_messages: usize,
+    /// Name of this board; the host's.
+    pub instance: String,
 }
 
 /// What is kept about predictions and labels, and what is made of it.
@@ -116,6 +162,8 @@ impl MonitorSettings {
             skew_limit,
             max_stations,
             quality: QualitySettings::check(raw, faults),
+            health: HealthLimits::check(raw, faults),
+            webhook: raw.webhook.as_ref().map(|webhook| WebhookSettings::check(webhook, faults)),
         }
     }
 
@@ -123,6 +171,49 @@ impl MonitorSettings {
     pub(super) fn drift(&self, model: &MonitorConfig) -> DriftConfig {
         DriftConfig { pane: self.pane, window: self.window, limits: model.limits, features: model.features.clone() }
     }
+}
+
+impl HealthLimits {
+    fn check(raw: &RawMonitorSettings, faults: &mut Vec<String>) -> Self {
+        let usual = Self::default();
+        let p99_seconds = raw.p99_limit_ms.map_or(usual.p99_seconds, |millis| millis as f64 / 1e3);
+        if p99_seconds <= 0.0 {
+            faults.push("monitor.p99_limit_ms is 0, expected at least 1; 250 when not given".to_owned());
+        }
+        let error_rate = raw.error_limit.unwrap_or(usual.error_rate);
+        if !(error_rate > 0.0 && error_rate < 1.0) {
+            faults.push(format!("monitor.error_limit is {error_rate}, expected a share above 0 and below 1"));
+        }
+        Self { p99_seconds, error_rate }
+    }
+}
+
+impl WebhookSettings {
+    fn check(raw: &RawWebhook, faults: &mut Vec<String>) -> Self {
+        let url = raw.url.parse::<http::Uri>().ok().filter(|url| url.host().is_some());
+        if url.is_none_or(|url| url.scheme() != Some(&http::uri::Scheme::HTTP)) {
+            faults.push(format!(
+                "monitor.webhook.url is '{}', expected http:// and a host; for a receiver with TLS give a proxy beside it",
+                raw.url
+            ));
+        }
+        let timeout_ms = raw.timeout_ms.unwrap_or(5000);
+        if !(1..=60_000).contains(&timeout_ms) {
+            faults.push(format!("monitor.webhook.timeout_ms is {timeout_ms}, expected 1 to 60000"));
+        }
+        let max_messages = raw.max_messages.unwrap_or(1000);
+        if !(1..=100_000).contains(&max_messages) {
+            faults.push(format!("monitor.webhook.max_messages is {max_messages}, expected 1 to 100000"));
+        }
+        let instance = raw.instance.clone().unwrap_or_else(host_name);
+        Self { url: raw.url.clone(), timeout: Duration::from_millis(timeout_ms), max_messages, instance }
+    }
+}
+
+/// As the kernel knows it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "takt".to_owned() } else { name.trim().to_owned() }
 }
 
 impl QualitySettings {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use prometheus::core::Metric as _;
+use takt_monitoring::alert::at_least;
 
 use super::report::HealthReport;
 use crate::error::ErrorKind;
@@ -56,6 +57,7 @@ impl Health {
             answered,
             failed,
             error_rate: (answered + failed > 0).then(|| failed as f64 / (answered + failed) as f64),
+            error_rate_lower: at_least(failed, answered + failed),
             p99_seconds: quantile(&latency, 0.99),
         }
     }

@@ -25,6 +25,7 @@ use super::report::{MonitorReport, StationReport, StationsReport};
 use super::stations::{OTHER, Reading, Stations, UNNAMED, skew};
 use super::tap::{Event, VersionTap};
 use super::watched::{Start, Watched};
+use super::webhook::Webhook;
 use crate::error::{ErrorKind, InferError};
 use crate::state::VersionId;
 use crate::telemetry::stats::VersionStats;
@@ -110,6 +111,7 @@ impl MonitorHub {
             labels: labels_inbox,
             quality: Quality::open(&settings.quality, &root, SystemTime::now().into()),
             alerts: Alerts::default(),
+            webhook: settings.webhook.as_ref().and_then(|webhook| Webhook::start(webhook, &root)),
             shared: Arc::clone(&shared),
             watched: BTreeMap::new(),
             stations: BTreeMap::new(),
@@ -221,6 +223,7 @@ struct Owner {
     labels: Receiver<LabelJob>,
     quality: Quality,
     alerts: Alerts,
+    webhook: Option<Webhook>,
     shared: Arc<Shared>,
     watched: BTreeMap<u64, Watched>,
     /// Readings of each station at the ends of the last panes, oldest first.
@@ -290,11 +293,18 @@ impl Owner {
             stations: self.throughput(),
             versions: self.watched.values().map(Watched::report).collect(),
             quality: self.quality.report(now),
+            health_limits: self.settings.health,
             alerts: Vec::new(),
+            webhook: None,
         };
-        for turned in self.alerts.observe(now, said(&report)) {
+        let all_turned = self.alerts.observe(now, said(&report));
+        for turned in &all_turned {
             let Firing { alert, labels, reason, .. } = &turned.alert;
             tracing::warn!(alert, ?labels, reason, "alert {}", turned.change);
+        }
+        if let Some(webhook) = &self.webhook {
+            webhook.tell(&all_turned, now);
+            report.webhook = Some(webhook.report());
         }
         report.alerts = self.alerts.firing();
         self.shared.report.store(Arc::new(report));

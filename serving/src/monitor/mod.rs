@@ -17,7 +17,11 @@ pub mod report;
 mod stations;
 mod tap;
 mod watched;
+mod webhook;
 
-pub use config::{MonitorConfig, MonitorSettings, QualitySettings, RawMonitorSettings};
+pub use config::{
+    HealthLimits, MonitorConfig, MonitorSettings, QualitySettings, RawMonitorSettings, RawWebhook, WebhookSettings,
+};
 pub use hub::{MonitorHub, WatchRequest};
 pub use tap::{ObservedRow, Placed, VersionTap};
+pub use webhook::WebhookReport;

@@ -9,6 +9,9 @@ use takt_monitoring::feedback::{self, QualityReport};
 use takt_monitoring::funnel::FunnelReport;
 use takt_monitoring::log;
 
+use super::config::HealthLimits;
+use super::webhook::WebhookReport;
+
 /// Everything that was found at the end of the last pane.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct MonitorReport {
@@ -24,8 +27,12 @@ pub struct MonitorReport {
     pub versions: Vec<VersionReport>,
     /// What labels say of verdicts, and the funnel.
     pub quality: QualitySection,
+    /// From where on a version is not healthy.
+    pub health_limits: HealthLimits,
     /// What fires.
     pub alerts: Vec<Firing>,
+    /// What became of alerts on their way to the webhook; none where there is no webhook.
+    pub webhook: Option<WebhookReport>,
 }
 
 /// What labels say of verdicts, and the funnel.
@@ -141,6 +148,8 @@ pub struct HealthReport {
     pub failed: u64,
     /// Share that the server failed; none without requests.
     pub error_rate: Option<f64>,
+    /// That share is at least this, with 95 % confidence (Clopper and Pearson); none without requests.
+    pub error_rate_lower: Option<f64>,
     /// 99th percentile of the time in the server in seconds, from the buckets of `takt_stage_seconds`.
     pub p99_seconds: Option<f64>,
 }

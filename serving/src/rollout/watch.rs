@@ -11,7 +11,7 @@ use takt_rollout::observation::Copies;
 use takt_rollout::route::Arm as Client;
 
 use crate::registry::version::ServedVersion;
-use crate::route::Route;
+use crate::route::{Route, Shadow};
 use crate::telemetry::run_times::SIZES;
 
 /// After so long without a new frame the views of a part are complete.
@@ -52,7 +52,7 @@ impl WatchedRoute {
     /// What was counted since the last time, as events; and the copies.
     pub(super) fn read(&mut self, now: Instant) -> (Vec<Event>, Copies) {
         let was = self.read;
-        let copies = self.route.shadow.as_ref().map(|shadow| shadow.counts());
+        let copies = self.route.shadow.as_ref().map(Shadow::counts);
         let copied = |count: fn(&crate::route::ShadowCounts) -> &AtomicU64| {
             copies.map_or(0, |counts| count(counts).load(Relaxed))
         };
@@ -155,10 +155,10 @@ impl WatchedRuns {
             let was = self.read.get(&batch).copied().filter(|_| !first);
             let counted = was.map(|was| (since(&mut is[0], was[0]), since(&mut is[1], was[1])));
             self.read.insert(batch, is);
-            if let Some((stable, canary)) = counted {
-                if stable.units + canary.units > 0 {
-                    events.push(Event::Runs(Runs { batch, stable, canary }));
-                }
+            if let Some((stable, canary)) = counted
+                && stable.units + canary.units > 0
+            {
+                events.push(Event::Runs(Runs { batch, stable, canary }));
             }
         }
         events
@@ -178,4 +178,19 @@ pub(super) fn freeze(stable: &ServedVersion, slow: f64) -> BTreeMap<u32, u64> {
 /// The class of sizes that a limit's key stands for.
 fn class(batch: u32) -> usize {
     batch.trailing_zeros() as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_is_seen_before_its_unit_waits_for_it() {
+        let mut first = Tally { units: 10, bad: 1 };
+        assert_eq!(since(&mut first, Tally::default()), Tally { units: 10, bad: 1 });
+        let mut second = Tally { units: 10, bad: 2 };
+        assert_eq!(since(&mut second, first), Tally { units: 0, bad: 0 });
+        let mut third = Tally { units: 11, bad: 2 };
+        assert_eq!(since(&mut third, second), Tally { units: 1, bad: 1 });
+    }
 }

@@ -176,3 +176,71 @@ impl Route {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use takt_rollout::route::Salt;
+
+    use super::*;
+
+    fn route(share: u32) -> Route {
+        let share = TrafficShare::of_millionths(share);
+        Route {
+            stable: 1,
+            candidate: 2,
+            router: Router::new(Salt::new(11), share, share),
+            draw: None,
+            objective: None,
+            patience: Duration::from_secs(1),
+            promoted: false,
+            arms: Default::default(),
+            stations: StationCounts::default(),
+            dead_man: DeadMan::new(3),
+            shadow: None,
+            anonymous: AtomicU64::new(0),
+            waker: Waker::new(|_| ()),
+        }
+    }
+
+    fn part(id: &str) -> Origin {
+        Origin { part_id: Some(id.to_owned()), ..Origin::default() }
+    }
+
+    #[test]
+    fn all_views_of_a_part_get_one_version_and_requests_without_one_their_share() {
+        let route = route(200_000);
+        for id in 0..200 {
+            let part = part(&id.to_string());
+            let arms: Vec<Arm> = (0..5).map(|view| route.assign(&part, &format!("view-{view}"))).collect();
+            assert!(arms.windows(2).all(|pair| pair[0] == pair[1]), "{arms:?}");
+        }
+        let canary = (0..10_000).filter(|_| route.assign(&Origin::default(), "") == Arm::Canary).count();
+        assert!((1800..2200).contains(&canary), "{canary} of 10000 at 20 %");
+        let canary =
+            (0..10_000).filter(|id| route.assign(&Origin::default(), &format!("r{id}")) == Arm::Canary).count();
+        assert!((1800..2200).contains(&canary), "{canary} of 10000 at 20 %");
+    }
+
+    #[test]
+    fn without_a_share_and_after_a_trip_everybody_gets_stable_and_no_copies_are_made() {
+        let none = route(0);
+        assert!((0..1000).all(|id| none.assign(&part(&id.to_string()), "") == Arm::Stable));
+        let all = route(1_000_000);
+        assert_eq!(all.assign(&part("p"), ""), Arm::Canary);
+        assert!(all.is_shadowed(&part("p"), ""));
+        assert!(all.dead_man.trip(Trip::FailedRuns(3)).is_some());
+        assert_eq!(all.assign(&part("p"), ""), Arm::Stable);
+        assert!(!all.is_shadowed(&part("p"), ""));
+    }
+
+    #[test]
+    fn only_who_knows_what_is_in_force_may_replace_it() {
+        let cell = RouteCell::default();
+        let (first, second) = (Arc::new(route(0)), Arc::new(route(50_000)));
+        assert!(cell.replace(None, Some(Arc::clone(&first))));
+        assert!(!cell.replace(None, Some(Arc::clone(&second))));
+        assert!(!cell.replace(Some(&second), None));
+        assert!(Arc::ptr_eq(&cell.get().unwrap(), &first));
+        assert!(cell.replace(Some(&first), Some(second)) && cell.get().unwrap().share().millionths() == 50_000);
+    }
+}

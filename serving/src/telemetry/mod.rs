@@ -1,6 +1,7 @@
 //! What the server tells of itself: counters per version, Prometheus families made from them, and traces.
 
 pub mod device;
+pub mod gpu;
 pub mod metrics;
 mod process;
 pub mod run_times;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::Deserialize;
 use takt_rollout::evidence::{GateReport, Verdict};
@@ -24,6 +25,7 @@ pub(super) struct Report {
     candidate: u64,
     expected: Option<Feasibility>,
     last_candidate_answer: Option<u64>,
+    waits_for_window: Option<Duration>,
     progress: Progress,
 }
 
@@ -62,6 +64,9 @@ impl fmt::Display for Report {
         }
         writeln!(f, ", {} units of clients so far", progress.exposed)?;
         writeln!(f, "{}", progress.why)?;
+        if let Some(wait) = self.waits_for_window.filter(|_| !progress.phase.is_terminal()) {
+            writeln!(f, "nothing new is tried before the next maintenance window, in {}", duration_text(wait))?;
+        }
         if let Some(hours) = progress.hours_left {
             writeln!(f, "expected until the promotion: {}", hours_text(hours))?;
         }

@@ -54,7 +54,7 @@ fn texture(root: &Path, folder: &Path, name: &str, listing: &mut Listing) -> Res
                     let mask = mask.filter(|mask| root.join(mask).is_file());
                     let mask = mask.map(|mask| mask.display().to_string()).unwrap_or_default();
                     listing.rows.push(Row {
-                        line: None,
+                        place: None,
                         path: folder.join(image),
                         label: label.to_owned(),
                         split: Some(split),

@@ -35,7 +35,7 @@ fn classes(root: &Path, folder: &Path, split: Option<Split>, listing: &mut Listi
                 place.display()
             ));
         }
-        let row = |path| Row { line: None, path, label: class.clone(), split, metadata: Vec::new() };
+        let row = |path| Row { place: None, path, label: class.clone(), split, metadata: Vec::new() };
         listing.rows.extend(images.into_iter().map(row));
     }
     Ok(())

@@ -1,13 +1,11 @@
-//! `labels.csv`: a row per image.
+//! `labels.csv` or `labels.parquet`: a row per image.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use csv::{ReaderBuilder, StringRecord, Trim};
-
-use super::{Listing, Row};
+use super::{Listing, Place, Row};
+use crate::data::csv::Csv;
 use crate::data::error::DataError;
-use crate::data::layout::Layout;
+use crate::data::layout::{LABEL_FILES, Layout};
 use crate::data::split::Split;
 
 /// Where the columns that mean something to us are.
@@ -19,55 +17,84 @@ struct Columns {
     metadata: Vec<(usize, String)>,
 }
 
-/// Lists the rows of `root/labels.csv`. Separators `,`, `;` and tab are told apart by the header.
+/// Lists the rows of `root/labels.csv`, or, where there is none, of `root/labels.parquet`.
 pub(super) fn list(root: &Path) -> Result<Listing, DataError> {
-    let source = root.join("labels.csv");
-    if !source.is_file() {
-        let missing = "there is no labels.csv (columns file,label and perhaps split, station, ...)".to_owned();
-        return Err(DataError::OtherLayout { path: root.to_owned(), layout: Layout::Labels, missing });
-    }
-    let text = fs::read(&source).map_err(DataError::io(&source))?;
-    // Spreadsheet programs put a byte order mark before the first name.
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    let mut reader = ReaderBuilder::new().delimiter(delimiter(text)).trim(Trim::All).flexible(true).from_reader(text);
-    let header = reader.headers().map_err(|error| unreadable(&source, error))?.clone();
-    let columns = Columns::of(&header, &source)?;
-    let names = columns.metadata.iter().map(|(_, name)| name.clone()).collect();
-    let mut listing = Listing { source: source.clone(), columns: names, rows: Vec::new(), faults: Vec::new() };
-    for record in reader.records() {
-        let record = record.map_err(|error| unreadable(&source, error))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        match columns.row(&record, header.len(), line) {
-            Ok(row) => listing.rows.push(row),
-            Err(fault) => listing.faults.push(format!("line {line}: {fault}")),
+    let [csv, parquet] = LABEL_FILES.map(|name| root.join(name));
+    match (csv.is_file(), parquet.is_file()) {
+        (true, true) => Err(DataError::TwoLabelFiles { folder: root.to_owned() }),
+        (true, false) => from_csv(csv),
+        (false, true) => from_parquet(parquet),
+        (false, false) => {
+            let missing = "there is no labels.csv (columns file,label and perhaps split, station, ...)".to_owned();
+            Err(DataError::OtherLayout { path: root.to_owned(), layout: Layout::Labels, missing })
         }
+    }
+}
+
+fn from_csv(source: PathBuf) -> Result<Listing, DataError> {
+    let Csv { header, rows, .. } = Csv::read(&source)?;
+    let columns = Columns::of(&header, &source)?;
+    let mut listing = columns.listing(source);
+    for (line, fields) in &rows {
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        columns.add(&fields, header.len(), Place::Line(*line), &mut listing);
     }
     Ok(listing)
 }
 
+#[cfg(feature = "tables")]
+fn from_parquet(source: PathBuf) -> Result<Listing, DataError> {
+    let texts = takt_tables::Table::open(&source)?.texts()?;
+    let columns = Columns::of(&texts.header, &source)?;
+    let mut listing = columns.listing(source);
+    for (number, row) in (1..).zip(&texts.rows) {
+        let fields: Vec<&str> = row.iter().map(|field| field.trim()).collect();
+        columns.add(&fields, texts.header.len(), Place::Row(number), &mut listing);
+    }
+    Ok(listing)
+}
+
+#[cfg(not(feature = "tables"))]
+fn from_parquet(source: PathBuf) -> Result<Listing, DataError> {
+    Err(DataError::Parquet { path: source })
+}
+
 impl Columns {
-    fn of(header: &StringRecord, source: &Path) -> Result<Self, DataError> {
+    fn of(header: &[String], source: &Path) -> Result<Self, DataError> {
         let find = |wanted: &str| header.iter().position(|name| name.eq_ignore_ascii_case(wanted));
         let (file, label, split) = (find("file"), find("label"), find("split"));
         let (Some(file), Some(label)) = (file, label) else {
             let missing = [("file", file), ("label", label)].into_iter().filter(|(_, found)| found.is_none());
             return Err(DataError::Header {
                 path: source.to_owned(),
-                found: header.iter().collect::<Vec<_>>().join(", "),
+                found: header.join(", "),
                 missing: missing.map(|(name, _)| name).collect::<Vec<_>>().join(" and "),
             });
         };
         let ours = |index: usize| index == file || index == label || Some(index) == split;
         let others = header.iter().enumerate().filter(|(index, name)| !ours(*index) && !name.is_empty());
-        let metadata = others.map(|(index, name)| (index, name.to_owned())).collect();
+        let metadata = others.map(|(index, name)| (index, name.clone())).collect();
         Ok(Self { file, label, split, metadata })
     }
 
-    fn row(&self, record: &StringRecord, width: usize, line: u64) -> Result<Row, String> {
-        if record.len() != width {
-            return Err(format!("{} fields, expected {width} as in the header", record.len()));
+    fn listing(&self, source: PathBuf) -> Listing {
+        let columns = self.metadata.iter().map(|(_, name)| name.clone()).collect();
+        Listing { source, columns, rows: Vec::new(), faults: Vec::new() }
+    }
+
+    /// Adds a row to the list, or what is wrong with it.
+    fn add(&self, fields: &[&str], width: usize, place: Place, to: &mut Listing) {
+        match self.row(fields, width, place) {
+            Ok(row) => to.rows.push(row),
+            Err(fault) => to.faults.push(format!("{place}: {fault}")),
         }
-        let field = |index: usize| record.get(index).unwrap_or_default();
+    }
+
+    fn row(&self, fields: &[&str], width: usize, place: Place) -> Result<Row, String> {
+        if fields.len() != width {
+            return Err(format!("{} fields, expected {width} as in the header", fields.len()));
+        }
+        let field = |index: usize| fields.get(index).copied().unwrap_or_default();
         let (file, label) = (field(self.file), field(self.label));
         if file.is_empty() {
             return Err("no file is named".to_owned());
@@ -82,18 +109,6 @@ impl Columns {
             })?),
         };
         let metadata = self.metadata.iter().map(|(index, _)| field(*index).to_owned()).collect();
-        Ok(Row { line: Some(line), path: PathBuf::from(file), label: label.to_owned(), split, metadata })
+        Ok(Row { place: Some(place), path: PathBuf::from(file), label: label.to_owned(), split, metadata })
     }
-}
-
-/// The separator that the header has most of.
-fn delimiter(text: &[u8]) -> u8 {
-    let header = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let count = |separator: u8| header.iter().filter(|byte| **byte == separator).count();
-    // The first of those that are equal is the last that `max_by_key` sees.
-    [b'\t', b';', b','].into_iter().max_by_key(|separator| count(*separator)).unwrap_or(b',')
-}
-
-fn unreadable(source: &Path, error: csv::Error) -> DataError {
-    DataError::Io { path: source.to_owned(), source: std::io::Error::other(error) }
 }

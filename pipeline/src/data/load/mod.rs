@@ -9,6 +9,7 @@ mod mvtec_ad;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use super::dataset::{Dataset, LoadOptions, Sample};
@@ -28,16 +29,35 @@ struct Listing {
 
 /// One image as it was listed.
 struct Row {
-    /// Line of the label file, where there is one.
-    line: Option<u64>,
+    /// Where in the label file, where there is one.
+    place: Option<Place>,
     path: PathBuf,
     label: String,
     split: Option<Split>,
     metadata: Vec<String>,
 }
 
+/// A place in a label file, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Of a text.
+    Line(u64),
+    /// Of a table without lines.
+    #[cfg_attr(not(feature = "tables"), expect(dead_code, reason = "Parquet is read with the feature"))]
+    Row(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
+        }
+    }
+}
+
 pub(super) fn open(root: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
-    if root.extension().is_some_and(|ending| ending == "parquet") {
+    if cfg!(not(feature = "tables")) && root.extension().is_some_and(|ending| ending == "parquet") {
         return Err(DataError::Parquet { path: root.to_owned() });
     }
     let layout = match options.layout {
@@ -61,13 +81,13 @@ fn check(root: &Path, layout: Layout, listing: Listing, classes: Option<&[String
         None => rows.iter().map(|row| row.label.clone()).collect::<BTreeSet<_>>().into_iter().collect(),
     };
     let index: HashMap<&str, usize> = classes.iter().enumerate().map(|(i, class)| (class.as_str(), i)).collect();
-    let mut seen: HashMap<PathBuf, Option<u64>> = HashMap::with_capacity(rows.len());
+    let mut seen: HashMap<PathBuf, Option<Place>> = HashMap::with_capacity(rows.len());
     let mut samples = Vec::with_capacity(rows.len());
     for row in rows {
-        let place = row.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        let place = row.place.map(|place| format!("{place}: ")).unwrap_or_default();
         let shown = row.path.display();
-        if let Some(first) = seen.insert(plain(&row.path), row.line) {
-            let first = first.map(|line| format!(", first in line {line}")).unwrap_or_default();
+        if let Some(first) = seen.insert(plain(&row.path), row.place) {
+            let first = first.map(|place| format!(", first in {place}")).unwrap_or_default();
             faults.push(format!("{place}{shown} is listed twice{first}; leave one row, an image has one label"));
             continue;
         }

@@ -41,7 +41,7 @@ fn category(root: &Path, folder: &Path, name: &str, listing: &mut Listing) -> Re
             for path in images {
                 let mask = mask(root, folder, &label, &path).map(|mask| mask.display().to_string());
                 let metadata = vec![name.to_owned(), mask.unwrap_or_default()];
-                listing.rows.push(Row { line: None, path, label: label.clone(), split: Some(split), metadata });
+                listing.rows.push(Row { place: None, path, label: label.clone(), split: Some(split), metadata });
             }
         }
     }

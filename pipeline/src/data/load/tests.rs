@@ -92,6 +92,44 @@ fn a_header_without_the_columns_names_what_is_missing() {
     assert_eq!(refusal(folder.path()).0, "no_images");
 }
 
+#[cfg(feature = "tables")]
+#[test]
+fn labels_may_be_parquet_with_the_same_columns_and_faults() {
+    use takt_tables::{Column, Values, write_parquet};
+
+    let folder = tempfile::tempdir().unwrap();
+    images(folder.path(), &["1.jpg", "2.jpg"]);
+    let texts = |values: &[&str]| {
+        Values::Texts(values.iter().map(|text| Some((*text).to_owned()).filter(|text| !text.is_empty())).collect())
+    };
+    let write = |files: &[&str], labels: &[&str], splits: &[&str], light: &[Option<f64>]| {
+        let columns = [
+            Column::new("file", texts(files)),
+            Column::new("Label", texts(labels)),
+            Column::new("split", texts(splits)),
+            Column::new("light", Values::Numbers(light.to_vec())),
+        ];
+        write_parquet(&folder.path().join("labels.parquet"), &columns).unwrap();
+    };
+    write(&["1.jpg", "2.jpg"], &["ok", "dent"], &["val", ""], &[Some(0.5), None]);
+    let data = open(folder.path());
+    assert_eq!((data.layout, data.columns.join(",")), (Layout::Labels, "light".to_owned()));
+    let expected = [
+        ("1.jpg".to_owned(), "ok", Some(Split::Validation), "0.5".to_owned()),
+        ("2.jpg".to_owned(), "dent", None, String::new()),
+    ];
+    assert_eq!(rows(&data), expected);
+
+    write(&["1.jpg", "./1.jpg", "2.jpg"], &["ok", "ok", ""], &["dev", "train", ""], &[None; 3]);
+    let message = refusal(folder.path()).1;
+    for part in ["labels.parquet: ", "row 1: the split 'dev' is unknown", "row 3: 2.jpg has no label"] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    put(folder.path(), "labels.csv", "file,label\n1.jpg,ok\n");
+    assert_eq!(refusal(folder.path()).0, "two_label_files");
+}
+
+#[cfg(not(feature = "tables"))]
 #[test]
 fn parquet_names_the_feature_it_needs() {
     let folder = tempfile::tempdir().unwrap();

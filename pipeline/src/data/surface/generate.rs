@@ -13,16 +13,13 @@ use serde::Serialize;
 use super::plan::{Plan, PlanError, Record};
 use super::render::render;
 use super::scene::{Label, Scene};
-use super::write;
+use super::write::{self, LabelFile};
 use crate::data::split::Split;
 use crate::file;
 use crate::progress::Progress;
 
 /// The plan of a data set, in its folder.
 const RECORD: &str = "dataset.json";
-
-/// The rows of a data set; there when all images are.
-const LABELS: &str = "labels.csv";
 
 /// What is in the folder now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,7 +32,7 @@ pub struct Summary {
     pub counts: BTreeMap<Split, BTreeMap<Label, u64>>,
     /// sha256 of `dataset.json`, which decides every byte of the data set.
     pub digest: String,
-    /// Path of `labels.csv`.
+    /// Path of the label file.
     pub labels: PathBuf,
 }
 
@@ -89,7 +86,7 @@ impl GenerateError {
     }
 }
 
-/// Writes the plan's images and `labels.csv` into the folder `out`, on `threads` threads.
+/// Writes the plan's images and then the label file into the folder `out`, on `threads` threads.
 ///
 /// Images that an earlier call with the same plan left there are kept, so an interrupted call is taken up by calling
 /// again. Set `cancel` from elsewhere to stop after the images being drawn.
@@ -99,6 +96,7 @@ impl GenerateError {
 pub fn generate(
     plan: &Plan,
     out: &Path,
+    labels: LabelFile,
     threads: NonZeroUsize,
     progress: &dyn Progress,
     cancel: &AtomicBool,
@@ -116,11 +114,7 @@ pub fn generate(
         let done = made + kept;
         return Err(GenerateError::Interrupted { done, total });
     }
-    let labels = out.join(LABELS);
-    write::labels(&scenes)
-        .map_err(io::Error::other)
-        .and_then(|rows| file::replace(&labels, &rows))
-        .map_err(GenerateError::io("write", &labels))?;
+    let labels = labels.write(out, &scenes).map_err(GenerateError::io("write", &out.join(labels.name())))?;
     Ok(Summary { made, kept, counts: count(&scenes), digest: plan.digest(), labels })
 }
 

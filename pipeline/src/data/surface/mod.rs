@@ -40,6 +40,7 @@ pub use plan::{Counts, Knobs, Plan, PlanError};
 pub use render::render;
 pub use scene::{Label, Scene, Shift};
 pub use settings::{CountSettings, KnobSettings, Settings, SettingsError};
+pub use write::LabelFile;
 
 pub use super::split::Split;
 pub use crate::progress::{Progress, Silent};

@@ -182,6 +182,16 @@ impl Scene {
 }
 
 impl Shift {
+    /// Its name, as label files have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Early => "early",
+            Self::Late => "late",
+            Self::Night => "night",
+        }
+    }
+
     fn at(time: u64) -> Self {
         match time / 3600 % 24 {
             6..14 => Self::Early,

@@ -17,6 +17,21 @@ fn faults(text: &str) -> String {
 }
 
 #[test]
+fn the_plan_in_the_documentation_is_the_built_in_one() {
+    let page = include_str!("../../../../docs/rollout.md");
+    let plan = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let config = parse(plan).unwrap();
+    assert_eq!(config.rollout, Some(takt_rollout::Plan::default()));
+    assert_eq!(config.on_new_version, OnNewVersion::Rollout);
+}
+
+#[test]
+fn faults_of_a_plan_are_named_with_their_place() {
+    let error = parse("[rollout]\nalpha = 3\n[rollout.bake]\nholdback = 50\n").unwrap_err().to_string();
+    assert!(error.contains("rollout.alpha") && error.contains("rollout.bake.holdback"), "{error}");
+}
+
+#[test]
 fn the_documented_example_says_what_is_the_default() {
     let mut config = parse(include_str!("example.toml")).unwrap();
     config.positions.clear();
@@ -162,7 +177,7 @@ max_batchsize = 16
 instances = 0
 strict = "yes"
 version_policy = "newest"
-on_new_version = "rollout"
+on_new_version = "perhaps"
 name = "other"
 
 [batching]

@@ -17,6 +17,7 @@ use prometheus::TextEncoder;
 
 use self::families::Families;
 use super::device::Device;
+use super::gpu::Gpus;
 use super::process;
 use crate::core::Core;
 use crate::protocol::in_flight::InFlightBytes;
@@ -30,13 +31,14 @@ pub struct Metrics {
     core: Arc<Core>,
     in_flight: Arc<InFlightBytes>,
     device: Device,
+    gpus: Gpus,
 }
 
 impl Metrics {
     /// Metrics of that server.
     #[must_use]
     pub fn new(core: Arc<Core>, in_flight: Arc<InFlightBytes>) -> Self {
-        Self { core, in_flight, device: Device::default() }
+        Self { core, in_flight, device: Device::default(), gpus: Gpus::default() }
     }
 
     /// Everything, in Prometheus' text format 0.0.4.
@@ -60,6 +62,7 @@ impl Metrics {
         self.models(&mut families);
         self.server(&mut families);
         device::device(&mut families, &self.device);
+        device::gpus(&mut families, &self.gpus.read());
         TextEncoder::new().encode_to_string(&families.finish())
     }
 

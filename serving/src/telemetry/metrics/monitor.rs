@@ -11,7 +11,7 @@ use crate::monitor::report::{MonitorReport, VersionReport};
 /// Families per version, segment and feature, from sealed panes only: two scrapes within a pane see the same.
 pub(super) fn drift(families: &mut Families, report: &MonitorReport) {
     type Of = fn(&FeatureReport) -> Option<f64>;
-    let features: [(&str, &str, Of); 12] = [
+    let features: [(&str, &str, Of); 14] = [
         ("takt_drift_psi", "Population stability index of the window against the reference", |f| Some(f.psi)),
         ("takt_drift_psi_debiased", "PSI less what chance alone makes of it", |f| Some(f.psi_debiased)),
         ("takt_drift_psi_limit", "PSI from which the feature has drifted", |f| Some(f.psi_verdict.limit)),
@@ -29,6 +29,12 @@ pub(super) fn drift(families: &mut Families, report: &MonitorReport) {
             Some(f.m_effective)
         }),
         ("takt_drift_reference_observations", "Effective values of the reference", |f| Some(f.n)),
+        ("takt_drift_evidence_log10", "Evidence of drift over sealed panes, as a power of ten", |f| {
+            f.evidence.map(|evidence| evidence.log10)
+        }),
+        ("takt_drift_named", "1 where e-BH names the feature among all of its segment over the window", |f| {
+            f.evidence.map(|evidence| f64::from(u8::from(evidence.named)))
+        }),
         ("takt_drift_missing_ratio", "Share of values that were missing", |f| Some(f.missing)),
     ];
     for (name, help, of) in features {
@@ -39,7 +45,28 @@ pub(super) fn drift(families: &mut Families, report: &MonitorReport) {
             }
         });
     }
+    let mut family = families.counter("takt_drift_evidence_alarms_total", "Alarms of the evidence of drift over panes");
+    each(report, |labels, _, feature| {
+        if let Some(evidence) = feature.evidence {
+            family.sample(labels, evidence.alarms as f64);
+        }
+    });
     versions(families, report);
+    webhook(families, report);
+}
+
+fn webhook(families: &mut Families, report: &MonitorReport) {
+    let Some(webhook) = &report.webhook else { return };
+    let mut family = families.counter("takt_webhook_messages_total", "Messages to the webhook by what became of them");
+    for (result, count) in
+        [("delivered", webhook.delivered), ("refused", webhook.refused), ("dropped", webhook.dropped)]
+    {
+        family.sample(&[("result", result)], count as f64);
+    }
+    families
+        .counter("takt_webhook_failures_total", "Attempts to reach the webhook that failed")
+        .sample(&[], webhook.failures as f64);
+    families.gauge("takt_webhook_waiting", "Messages that wait for the webhook").sample(&[], webhook.waiting as f64);
 }
 
 fn each(report: &MonitorReport, mut sample: impl FnMut(&[Label<'_>], &SegmentReport, &FeatureReport)) {

@@ -1,6 +1,6 @@
 //! Families of rollouts. A model without one has no samples.
 
-use takt_rollout::state::Phase;
+use takt_rollout::state::{Phase, Rollback};
 
 use super::families::Families;
 use crate::rollout::RolloutReport;
@@ -50,7 +50,7 @@ pub(super) fn rollouts(families: &mut Families, reports: &[RolloutReport]) {
     let mut family = families
         .gauge("takt_rollout_rollback_seconds", "From the decision to go back to a share of 0, of the last rollback");
     for report in reports {
-        if let Some(took) = report.progress.rollback.as_ref().and_then(|rollback| rollback.took()) {
+        if let Some(took) = report.progress.rollback.as_ref().and_then(Rollback::took) {
             family.sample(&[("model", &report.model)], took.as_secs_f64());
         }
     }
