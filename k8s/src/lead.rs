@@ -117,7 +117,9 @@ pub async fn stand(client: Client, terms: Terms, stop: impl Future<Output = ()>,
     let mut stop = std::pin::pin!(stop);
     loop {
         let began = Instant::now();
-        match attempt(&api, &terms, &mut watched).await {
+        // An API server that takes longer than the lease lasts might as well not answer.
+        let attempt = tokio::time::timeout(terms.expires / 3, attempt(&api, &terms, &mut watched)).await;
+        match attempt.unwrap_or(Err(ClusterError::Late)) {
             Ok(Some(term)) => {
                 // Counted from before the request: nobody else counts from earlier. A third is kept for what is on its way.
                 let until = began + terms.expires / 3 * 2;

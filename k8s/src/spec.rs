@@ -10,6 +10,7 @@ use takt_artifact::manifest::FileDigest;
 use takt_rollout::plan::parse_duration;
 use takt_rollout::{Plan, RawPlan};
 
+use crate::build::selector_labels;
 use crate::crd::{FleetSpec, Identity, Layer, ModelRollout, ModelRolloutSpec, PlanSpec};
 use crate::fleet::{Amount, Want, Waves, Wish};
 
@@ -19,14 +20,10 @@ const GRPC_PORT: u16 = 8001;
 /// A rollout that makes sense.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rollout {
-    /// Name of the model.
-    pub model: String,
+    /// What stays while devices are at work.
+    pub subject: Subject,
     /// Number of the version to try.
     pub candidate: u64,
-    /// Whose pods are the devices.
-    pub target: Target,
-    /// What a device is.
-    pub identity: Identity,
     /// The port of the servers' gRPC API.
     pub port: u16,
     /// The plan as each device is given it.
@@ -35,13 +32,15 @@ pub struct Rollout {
     pub want: Want,
 }
 
-/// Whose pods are the devices.
+/// Which model on which devices. It stays while devices are at work: who looks elsewhere leaves them alone with the candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// Those of this ModelServer.
-    Server(String),
-    /// Those with these labels.
-    Labels(BTreeMap<String, String>),
+pub struct Subject {
+    /// Name of the model.
+    pub model: String,
+    /// Labels of the pods that are the devices.
+    pub selector: BTreeMap<String, String>,
+    /// What a device is.
+    pub identity: Identity,
 }
 
 /// Everything that is wrong with a resource. Never empty.
@@ -61,14 +60,14 @@ impl TryFrom<&ModelRollout> for Rollout {
     fn try_from(object: &ModelRollout) -> Result<Self, Faults> {
         let spec = &object.spec;
         let mut check = Check::default();
-        let target = check.target(spec);
+        let selector = check.selector(spec);
         check.layer(spec);
         let candidate = check.candidate(spec);
         let plan = check.plan(&spec.plan);
         let fleet = check.fleet(&spec.fleet);
         let toml = check.toml(&spec.plan);
-        let (Some(target), Some(candidate), Some(plan), Some(fleet), Some(plan_toml), true) =
-            (target, candidate, plan, fleet, toml, check.faults.is_empty())
+        let (Some(selector), Some(candidate), Some(plan), Some(fleet), Some(plan_toml), true) =
+            (selector, candidate, plan, fleet, toml, check.faults.is_empty())
         else {
             return Err(Faults(check.faults));
         };
@@ -91,15 +90,52 @@ impl TryFrom<&ModelRollout> for Rollout {
             attempt: spec.attempt,
             wish,
         };
-        Ok(Self {
-            model: spec.model.clone(),
-            candidate,
-            target,
-            identity: spec.fleet.identity,
-            port: fleet.port,
-            plan_toml,
-            want,
-        })
+        let subject = Subject { model: spec.model.clone(), selector, identity: spec.fleet.identity };
+        Ok(Self { subject, candidate, port: fleet.port, plan_toml, want })
+    }
+}
+
+impl Rollout {
+    /// The rollout, if devices at work may be about it.
+    ///
+    /// # Errors
+    /// They are about something else; everything that differs.
+    pub fn about(self, bound: Option<&Subject>) -> Result<Self, Faults> {
+        let Some(bound) = bound else { return Ok(self) };
+        let Subject { model, selector, identity } = &self.subject;
+        let labels = |labels: &BTreeMap<String, String>| {
+            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            labels.join(",")
+        };
+        let facts = [
+            ("spec.model", model.clone(), bound.model.clone()),
+            ("spec.selector (or serverRef)", labels(selector), labels(&bound.selector)),
+            ("spec.fleet.identity", format!("{identity:?}"), format!("{:?}", bound.identity)),
+        ];
+        let fix = "devices are at work with that: restore it, or delete this rollout and make another";
+        let faults = facts.into_iter().filter(|(_, found, expected)| found != expected);
+        let faults: Vec<Fault> =
+            faults.map(|(path, found, expected)| Fault::new(path, found, &expected, fix)).collect();
+        if faults.is_empty() { Ok(self) } else { Err(Faults(faults)) }
+    }
+
+    /// Of a rollout that is being deleted and whose spec makes no sense: enough to take its candidate back from these devices.
+    #[must_use]
+    pub fn leaving(object: &ModelRollout, subject: Subject, goal: String) -> Self {
+        let port = object.spec.fleet.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(GRPC_PORT);
+        let want = Want {
+            goal,
+            seed: 0,
+            plan: Plan::default(),
+            waves: Waves(Vec::new()),
+            max_unavailable: Amount::Count(0),
+            max_failed: Amount::Count(0),
+            soak: Duration::ZERO,
+            attempt: object.spec.attempt,
+            wish: Wish::Leave,
+        };
+        let candidate = u64::try_from(object.spec.candidate.version).unwrap_or(0);
+        Self { subject, candidate, port, plan_toml: String::new(), want }
     }
 }
 
@@ -116,10 +152,10 @@ impl Check {
         self.faults.push(Fault::new(format!("spec.{path}"), found, expected, fix));
     }
 
-    fn target(&mut self, spec: &ModelRolloutSpec) -> Option<Target> {
+    fn selector(&mut self, spec: &ModelRolloutSpec) -> Option<BTreeMap<String, String>> {
         match (&spec.server_ref, &spec.selector) {
-            (Some(server), None) if !server.name.is_empty() => Some(Target::Server(server.name.clone())),
-            (None, Some(labels)) if !labels.is_empty() => Some(Target::Labels(labels.clone())),
+            (Some(server), None) if !server.name.is_empty() => Some(selector_labels(&server.name)),
+            (None, Some(labels)) if !labels.is_empty() => Some(labels.clone()),
             (Some(_), Some(_)) => {
                 self.fault("selector", "labels beside serverRef", "one of both", "remove selector or serverRef");
                 None
@@ -365,6 +401,19 @@ mod tests {
         ] {
             assert!(found.iter().any(|found| found == path), "{path} is not among {found:#?}");
         }
+    }
+
+    #[test]
+    fn devices_at_work_stay_with_their_model_and_their_rollout() {
+        let rollout = |selector: &str, model: &str| {
+            let spec = json!({"selector": {"line": selector}, "model": model, "candidate": {"version": 2}});
+            Rollout::try_from(&object(spec)).unwrap()
+        };
+        let bound = rollout("a", "surface").subject;
+        assert!(rollout("a", "surface").about(Some(&bound)).is_ok());
+        assert!(rollout("b", "weld").about(None).is_ok());
+        let faults = rollout("b", "weld").about(Some(&bound)).unwrap_err().to_string();
+        assert!(faults.contains("spec.model") && faults.contains("line=b") && faults.contains("line=a"), "{faults}");
     }
 
     #[test]

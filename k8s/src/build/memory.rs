@@ -8,10 +8,11 @@ use takt_artifact::time::UnixMillis;
 
 use crate::crd::{DeviceStatus, FleetStatus, GateStatus};
 use crate::fleet::{Cause, CauseKind, Course, Device, Fleet, Hold, LnE, Pooled, Standing};
+use crate::spec::Subject;
 
 /// As it is written.
 #[must_use]
-pub fn write(fleet: &Fleet, pooled: &[Pooled]) -> FleetStatus {
+pub fn write(subject: &Subject, fleet: &Fleet, pooled: &[Pooled]) -> FleetStatus {
     let (cause, reason) = match &fleet.course {
         Course::Held(hold) => (Some(hold.label().to_owned()), Some(hold.to_string())),
         Course::Aborting(cause) | Course::RolledBack(cause) | Course::Degraded(cause) => {
@@ -25,6 +26,9 @@ pub fn write(fleet: &Fleet, pooled: &[Pooled]) -> FleetStatus {
         reason,
         wave: u32::try_from(fleet.wave).unwrap_or(u32::MAX),
         through: fleet.through.map(written),
+        model: subject.model.clone(),
+        selector: subject.selector.clone(),
+        identity: subject.identity,
         goal: fleet.goal.clone(),
         restarts: fleet.restarts,
         attempt: fleet.attempt,
@@ -85,6 +89,14 @@ pub fn read(status: &FleetStatus) -> Fleet {
     }
 }
 
+/// What the devices have that are at work; `None` where none is.
+#[must_use]
+pub fn bound(status: &FleetStatus) -> Option<Subject> {
+    read(status).at_work().next()?;
+    let FleetStatus { model, selector, identity, .. } = status;
+    Some(Subject { model: model.clone(), selector: selector.clone(), identity: *identity })
+}
+
 fn read_device(status: &DeviceStatus) -> Device {
     let weight = status.weight.as_deref().and_then(|text| text.parse().ok());
     Device {
@@ -132,6 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::crd::Identity;
 
     fn fleets() -> impl Strategy<Value = Fleet> {
         let courses = prop_oneof![
@@ -170,7 +183,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_written_is_read(fleet in fleets()) {
-            prop_assert_eq!(read(&write(&fleet, &[])), fleet);
+            let subject = Subject {
+                model: "m".to_owned(),
+                selector: [("line".to_owned(), "a".to_owned())].into(),
+                identity: Identity::Node,
+            };
+            let status = write(&subject, &fleet, &[]);
+            prop_assert_eq!(bound(&status), fleet.at_work().next().map(|_| subject));
+            prop_assert_eq!(read(&status), fleet);
         }
     }
 

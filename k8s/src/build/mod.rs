@@ -8,4 +8,4 @@ mod workload;
 
 pub use rollout::{Outcome, rollout_status, worth_writing};
 pub use server::{server_faults, server_status};
-pub use workload::{Children, Kept, children, selector_labels};
+pub use workload::{Children, Kept, MANAGED_BY, children, selector_labels};

@@ -9,15 +9,15 @@ use super::conditions::{Kind, conditions, now, pascal};
 use super::memory;
 use crate::crd::ModelRolloutStatus;
 use crate::fleet::{Course, Decision, Device, Fleet, Standing};
-use crate::spec::Faults;
+use crate::spec::{Faults, Subject};
 
 /// What a look at a rollout came to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// The spec makes no sense; what was under way goes on as it was.
     Faulty(Faults),
-    /// What is next was decided.
-    Decided(Box<Decision>),
+    /// What is next was decided, about these devices.
+    Decided(Box<Decision>, Subject),
 }
 
 /// The status that follows.
@@ -31,7 +31,7 @@ pub fn rollout_status(
 ) -> ModelRolloutStatus {
     match outcome {
         Outcome::Faulty(faults) => faulty(before, generation, faults, term, at),
-        Outcome::Decided(decision) => decided(before, generation, decision, term, at),
+        Outcome::Decided(decision, subject) => decided(before, generation, decision, subject, term, at),
     }
 }
 
@@ -62,6 +62,7 @@ fn decided(
     before: &ModelRolloutStatus,
     generation: Option<i64>,
     decision: &Decision,
+    subject: &Subject,
     term: i64,
     at: Timestamp,
 ) -> ModelRolloutStatus {
@@ -92,7 +93,7 @@ fn decided(
         summary: Some(summary(fleet)),
         why: Some(decision.why.clone()),
         conditions: conditions(&before.conditions, is, generation, at),
-        fleet: Some(memory::write(fleet, &decision.pooled)),
+        fleet: Some(memory::write(subject, fleet, &decision.pooled)),
         term: Some(term),
     }
 }

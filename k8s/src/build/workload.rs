@@ -15,6 +15,8 @@ use kube::{Resource, ResourceExt};
 
 use crate::crd::{MANAGER, ModelServer, Workload};
 
+/// The label by which what is made of ModelServers is told from all else.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const REPOSITORY: &str = "/models";
 const STATE: &str = "/state";
 /// Ports of `takt serve`, by name.
@@ -113,7 +115,7 @@ pub fn children(server: &ModelServer) -> Children {
 
 fn metadata(server: &ModelServer, labels: &BTreeMap<String, String>) -> ObjectMeta {
     let mut labels = labels.clone();
-    labels.insert("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned());
+    labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
     ObjectMeta {
         name: Some(server.name_any()),
         namespace: server.namespace(),

@@ -199,8 +199,13 @@ impl Device {
 
     fn take(&mut self, report: &Report, again: bool) {
         let known = self.rollout.as_deref() == Some(&report.id);
-        let waits = matches!(self.standing, Standing::Waiting | Standing::Asked);
-        if waits && report.phase.is_terminal() && (known || again) && report.phase != Phase::Succeeded {
+        let earlier = match self.standing {
+            Standing::Waiting => true,
+            // One that was asked has told of its earlier rollout before: another is the one that was asked for.
+            Standing::Asked => known,
+            Standing::Rolling | Standing::Promoted | Standing::Succeeded | Standing::Failed => false,
+        };
+        if earlier && again && report.phase.is_terminal() && report.phase != Phase::Succeeded {
             // Over before this one began: not to be counted.
             self.rollout = Some(report.id.clone());
             self.why = format!("tried before: {}", report.why);

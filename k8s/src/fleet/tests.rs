@@ -258,6 +258,33 @@ fn a_candidate_that_a_device_took_back_before_is_not_tried_again_unless_somebody
 }
 
 #[test]
+fn a_candidate_that_fails_between_two_looks_is_not_begun_again() {
+    let want = Want { attempt: 1, ..want(vec![]) };
+    let before = all(&names(1), &report("old", Phase::RolledBack, 0.0));
+    let asked = decide(&want, &Fleet::new(&want), &before, UnixMillis(0)).next;
+    let told = decide(&want, &asked, &before, UnixMillis(1));
+    assert_eq!(told.orders.len(), 1);
+    let failed = decide(&want, &told.next, &all(&names(1), &report("new", Phase::RolledBack, 0.0)), UnixMillis(2));
+    assert!(failed.orders.is_empty() && matches!(failed.next.course, Course::RolledBack(_)), "{}", failed.why);
+}
+
+#[test]
+fn another_plan_alone_is_no_request_to_try_again_what_was_taken_back() {
+    let first = want(vec![]);
+    let failed = all(&names(1), &report("r", Phase::RolledBack, 0.0));
+    let fleet = decide(&first, &rolling(&first, 1), &failed, UnixMillis(1)).next;
+    assert!(matches!(fleet.course, Course::RolledBack(_)));
+    let after = Want { goal: "h".to_owned(), ..first };
+    let mut next = fleet;
+    for time in 2..5 {
+        let decision = decide(&after, &next, &failed, UnixMillis(time));
+        assert!(decision.orders.is_empty(), "{:?}", decision.orders);
+        next = decision.next;
+    }
+    assert!(matches!(next.course, Course::RolledBack(_)) && next.goal == "h");
+}
+
+#[test]
 fn a_wave_whose_device_is_gone_is_given_to_the_next() {
     let want = want(vec![Amount::Count(1)]);
     let fleet = decide(&want, &Fleet::new(&want), &all(&names(3), &Heard::Free), UnixMillis(0)).next;

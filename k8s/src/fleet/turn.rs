@@ -83,7 +83,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Whether what was taken back before may be tried again.
+    /// Whether what was taken back before may be tried again: a person asks for it, or it was taken back for a change of the plan.
     fn again(&self) -> bool {
         self.want.attempt > 0 || self.next.restarts > 0
     }
@@ -94,13 +94,13 @@ impl<'a> Turn<'a> {
             let text = "what is wanted changed under way: every device goes back, and the rollout begins anew";
             self.next.course = Course::Aborting(Cause::new(CauseKind::Changed, text));
         } else {
-            self.begin_anew();
+            self.begin_anew(0);
         }
     }
 
-    fn begin_anew(&mut self) {
-        let restarts = u32::from(self.next.standing(Standing::Failed).next().is_some());
-        self.next.restarts = self.next.restarts.saturating_add(restarts);
+    /// `restarts` above 0 says that devices went back because of the change and not because of the candidate.
+    fn begin_anew(&mut self, restarts: u32) {
+        self.next.restarts = restarts;
         (self.next.wave, self.next.through, self.next.paused) = (0, None, false);
         (self.next.goal, self.next.attempt) = (self.want.goal.clone(), self.want.attempt);
         let names: Vec<String> = self.next.devices.keys().cloned().collect();
@@ -149,8 +149,9 @@ impl<'a> Turn<'a> {
         self.next.course = Course::Rolling;
         if self.next.paused {
             // Who is silent has not heard it: it is said again.
-            self.next.paused =
+            let unheard =
                 self.next.at_work().any(|(name, device)| device.listed && self.silent.contains(name.as_str()));
+            self.next.paused = unheard;
             self.tell(Do::Resume, |device| device.phase.as_deref() == Some(HELD));
         }
         self.pass_waves();
@@ -244,7 +245,7 @@ impl<'a> Turn<'a> {
             return;
         }
         if cause.kind == CauseKind::Changed && self.want.wish != Wish::Leave {
-            self.begin_anew();
+            self.begin_anew(self.next.restarts.saturating_add(1));
             return;
         }
         let kept = self.next.standing(Standing::Succeeded).count();

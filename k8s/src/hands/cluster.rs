@@ -28,6 +28,9 @@ pub enum ClusterError {
     /// It did not understand.
     #[error("the API server refuses: {0}")]
     Refused(String),
+    /// It takes too long.
+    #[error("the API server takes too long to answer")]
+    Late,
     /// It cannot be reached, or is overrun.
     #[error("the API server does not answer: {0}")]
     Unreachable(#[source] kube::Error),
@@ -48,6 +51,7 @@ impl ClusterError {
             Self::Gone => "gone",
             Self::Forbidden(_) => "forbidden",
             Self::Refused(_) => "refused",
+            Self::Late => "late",
             Self::Unreachable(_) => "unreachable",
         }
     }
@@ -173,6 +177,14 @@ impl Cluster {
                 self.api::<DaemonSet>(server).get_opt(&name).await?.map(|found| Kept::DaemonSet(Box::new(found)))
             }
         })
+    }
+
+    /// A server's Service, as it is.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn service(&self, server: &ModelServer) -> Result<Option<Service>, ClusterError> {
+        Ok(self.api::<Service>(server).get_opt(&server.name_any()).await?)
     }
 
     /// Applies what keeps a server's pods. What others set in it stays theirs.

@@ -76,10 +76,11 @@ impl Devices {
             Ok(channel) => channel,
             Err(why) => return Heard::Silent(why),
         };
-        let request = patient(GetRequest { model: rollout.model.clone() });
+        let model = &rollout.subject.model;
+        let request = patient(GetRequest { model: model.clone() });
         let found = RolloutsClient::new(channel.clone()).get(request).await;
         let found = match found {
-            Ok(answer) => answer.into_inner().rollouts.into_iter().find(|found| found.model == rollout.model),
+            Ok(answer) => answer.into_inner().rollouts.into_iter().find(|found| found.model == *model),
             Err(status) if status.code() == Code::NotFound => None,
             Err(status) if status.code() == Code::Unimplemented => {
                 return Heard::NotYet("its takt knows no rollouts; update it".to_owned());
@@ -110,10 +111,10 @@ impl Devices {
             Err(status) => return Heard::Silent(told(&status)),
         };
         let version = rollout.candidate.to_string();
-        match models.iter().find(|row| row.name == rollout.model && row.version == version) {
+        match models.iter().find(|row| row.name == rollout.subject.model && row.version == version) {
             Some(row) if row.state == "READY" => Heard::Serves,
             Some(_) => Heard::Free,
-            None => Heard::NotYet(format!("version {version} of '{}' is not in its repository yet", rollout.model)),
+            None => Heard::NotYet(format!("version {version} of '{}' is not in its repository yet", rollout.subject.model)),
         }
     }
 
@@ -124,7 +125,7 @@ impl Devices {
     pub async fn tell(&self, address: &Address, rollout: &Rollout, what: Do) -> Result<(), Refused> {
         let channel = self.channel(address).map_err(Refused)?;
         let mut client = RolloutsClient::new(channel);
-        let model = rollout.model.clone();
+        let model = rollout.subject.model.clone();
         let action = match what {
             Do::Start { retry } => {
                 let plan_toml = rollout.plan_toml.clone();

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::jiff::Timestamp;
 use takt_artifact::time::UnixMillis;
 
@@ -59,6 +60,8 @@ pub struct Context {
 struct Left {
     wanted: Children,
     generation: Option<i64>,
+    /// Services count no generations.
+    service: Option<String>,
 }
 
 /// What was last written of an object. The watch may be behind it.
@@ -155,14 +158,18 @@ impl Context {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, last);
     }
 
-    /// Whether what keeps a server's pods was left as it is wanted and nobody has changed it since.
-    fn is_as_left(&self, uid: &str, wanted: &Children, found: &Kept) -> bool {
+    /// Whether the children of a server were left as they are wanted and nobody has changed them since.
+    fn is_as_left(&self, uid: &str, wanted: &Children, kept: &Kept, service: &Service) -> bool {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        left.get(uid).is_some_and(|left| left.wanted == *wanted && left.generation == found.generation())
+        left.get(uid).is_some_and(|left| {
+            left.wanted == *wanted
+                && left.generation == kept.generation()
+                && left.service == service.metadata.resource_version
+        })
     }
 
-    fn leave(&self, uid: &str, wanted: Children, kept: &Kept) {
-        let left = Left { wanted, generation: kept.generation() };
+    fn leave(&self, uid: &str, wanted: Children, kept: &Kept, service: &Service) {
+        let left = Left { wanted, generation: kept.generation(), service: service.metadata.resource_version.clone() };
         self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), left);
     }
 

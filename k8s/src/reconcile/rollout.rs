@@ -11,12 +11,12 @@ use kube::runtime::controller::Action;
 use tracing::{info, warn};
 
 use super::{Context, ReconcileError, clock};
-use crate::build::{Outcome, memory, rollout_status, selector_labels, worth_writing};
+use crate::build::{Outcome, memory, rollout_status, worth_writing};
 use crate::crd::{FINALIZER, Identity, ModelRollout, ModelRolloutStatus};
 use crate::fleet::{Course, Decision, Fleet, Heard, Order, Seen, Wish, decide};
 use crate::hands::Address;
 use crate::hands::events::Told;
-use crate::spec::{Rollout, Target};
+use crate::spec::{Faults, Rollout};
 
 /// Devices asked at once.
 const AT_ONCE: usize = 32;
@@ -69,12 +69,21 @@ pub async fn reconcile(object: Arc<ModelRollout>, context: Arc<Context>) -> Resu
         context.forget(&observed.object);
         return Ok(Action::await_change());
     }
-    let applied = match Rollout::try_from(observed.object.as_ref()) {
+    let bound = observed.status.fleet.as_ref().and_then(memory::bound);
+    let rollout = Rollout::try_from(observed.object.as_ref()).and_then(|rollout| rollout.about(bound.as_ref()));
+    let applied = match rollout {
+        Err(faults) if observed.object.metadata.deletion_timestamp.is_none() => faulty(observed, faults),
         // A rollout that is to go and makes no sense goes: the plan no longer matters.
-        Err(faults) => match last_sense(&observed) {
-            Some(rollout) => apply(decided(listen(observed, rollout, &context).await?), &context).await?,
-            None => faulty(observed, Outcome::Faulty(faults)),
-        },
+        Err(_) => {
+            let Some(subject) = bound else {
+                context.cluster.hold(&observed.object, false).await?;
+                context.forget(&observed.object);
+                return Ok(Action::await_change());
+            };
+            let goal = observed.status.fleet.as_ref().map(|fleet| fleet.goal.clone()).unwrap_or_default();
+            let rollout = Rollout::leaving(&observed.object, subject, goal);
+            apply(decided(listen(observed, rollout, &context).await?), &context).await?
+        }
         Ok(rollout) => {
             if settled(&observed, &rollout) {
                 return Ok(Action::await_change());
@@ -112,55 +121,29 @@ fn settled(observed: &Observed, rollout: &Rollout) -> bool {
     ended && told && rollout.want.wish != Wish::Leave
 }
 
-/// Of a rollout whose spec makes no sense any more and that is being deleted: enough to take its candidate back.
-fn last_sense(observed: &Observed) -> Option<Rollout> {
-    observed.object.metadata.deletion_timestamp.as_ref()?;
-    let mut object = observed.object.as_ref().clone();
-    object.spec.plan = Default::default();
-    object.spec.fleet.waves = None;
-    object.spec.fleet.max_failed = None;
-    object.spec.fleet.max_unavailable = None;
-    object.spec.fleet.soak = None;
-    object.spec.layer = Default::default();
-    object.spec.route = None;
-    Rollout::try_from(&object).ok()
-}
-
-fn faulty(observed: Observed, outcome: Outcome) -> Applied {
-    let events = match &outcome {
-        Outcome::Faulty(faults) if observed.status.observed_generation != observed.object.metadata.generation => {
-            vec![Told::new(true, "spec_invalid", faults.to_string())]
-        }
-        _ => Vec::new(),
-    };
-    Applied { observed, outcome, events, refused: false }
+fn faulty(observed: Observed, faults: Faults) -> Applied {
+    let new = observed.status.observed_generation != observed.object.metadata.generation;
+    let events = new.then(|| Told::new(true, "spec_invalid", faults.to_string())).into_iter().collect();
+    Applied { observed, outcome: Outcome::Faulty(faults), events, refused: false }
 }
 
 /// Asks every device.
 async fn listen(observed: Observed, rollout: Rollout, context: &Context) -> Result<Heards, ReconcileError> {
-    let labels = match &rollout.target {
-        Target::Server(name) => selector_labels(name),
-        Target::Labels(labels) => labels.clone(),
-    };
-    let pods = context.cluster.pods(&observed.object, &labels).await?;
+    let pods = context.cluster.pods(&observed.object, &rollout.subject.selector).await?;
     let fleet = observed.status.fleet.as_ref().map_or_else(|| Fleet::new(&rollout.want), memory::read);
     let found = find(&pods, &rollout);
-    let seen = stream::iter(&found)
-        .map(|(device, address)| {
-            let rollout = &rollout;
-            async move {
-                let heard = match address {
-                    Some(address) => context.devices.look(address, rollout).await,
-                    None => Heard::Silent("its pod has no address yet".to_owned()),
-                };
-                Seen { device: device.clone(), heard }
-            }
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let looks: Vec<_> = found.iter().map(|(device, address)| look(device, address.as_ref(), &rollout, context)).collect();
+    let seen = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
     let addresses = found.into_iter().filter_map(|(device, address)| Some((device, address?))).collect();
     Ok(Heards { observed, rollout, fleet, addresses, seen })
+}
+
+async fn look(device: &str, address: Option<&Address>, rollout: &Rollout, context: &Context) -> Seen {
+    let heard = match address {
+        Some(address) => context.devices.look(address, rollout).await,
+        None => Heard::Silent("its pod has no address yet".to_owned()),
+    };
+    Seen { device: device.to_owned(), heard }
 }
 
 /// Devices and where they are reached. Of several pods of a node the newest that has an address.
@@ -171,7 +154,7 @@ fn find(pods: &[Pod], rollout: &Rollout) -> BTreeMap<String, Option<Address>> {
         if pod.metadata.deletion_timestamp.is_some() || matches!(over, Some("Succeeded" | "Failed")) {
             continue;
         }
-        let name = match rollout.identity {
+        let name = match rollout.subject.identity {
             Identity::Pod => Some(pod.name_any()),
             Identity::Node => pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         };
@@ -201,24 +184,10 @@ fn decided(heards: Heards) -> Decided {
 async fn apply(decided: Decided, context: &Context) -> Result<Applied, ReconcileError> {
     let Decided { observed, rollout, addresses, mut decision } = decided;
     let mut events = turns(&observed, &decision);
-    let told = stream::iter(decision.orders.clone())
-        .map(|order| {
-            let (rollout, addresses) = (&rollout, &addresses);
-            async move {
-                // Asked for at each order: telling many devices takes a while.
-                let outcome = match (context.leadership.term(), addresses.get(&order.device)) {
-                    (Some(term), Some(address)) if term == observed.term => {
-                        context.devices.tell(address, rollout, order.what).await.map_err(|refused| refused.0)
-                    }
-                    (_, None) => Err("it has no address".to_owned()),
-                    _ => Err("another operator leads".to_owned()),
-                };
-                (order, outcome)
-            }
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect::<Vec<(Order, Result<(), String>)>>()
-        .await;
+    let orders = decision.orders.iter();
+    let orders: Vec<_> =
+        orders.map(|order| tell(order, addresses.get(&order.device), &rollout, observed.term, context)).collect();
+    let told: Vec<(Order, Result<(), String>)> = stream::iter(orders).buffer_unordered(AT_ONCE).collect().await;
     if context.leadership.term() != Some(observed.term) {
         return Err(ReconcileError::NotLeading);
     }
@@ -240,8 +209,25 @@ async fn apply(decided: Decided, context: &Context) -> Result<Applied, Reconcile
             }
         }
     }
-    let outcome = Outcome::Decided(Box::new(decision));
+    let outcome = Outcome::Decided(Box::new(decision), rollout.subject);
     Ok(Applied { observed, outcome, events, refused })
+}
+
+async fn tell(
+    order: &Order,
+    address: Option<&Address>,
+    rollout: &Rollout,
+    term: i64,
+    context: &Context,
+) -> (Order, Result<(), String>) {
+    // Asked for at each order: telling many devices takes a while.
+    let leads = context.leadership.term() == Some(term);
+    let outcome = match address {
+        Some(address) if leads => context.devices.tell(address, rollout, order.what).await.map_err(|refused| refused.0),
+        Some(_) => Err("another operator leads".to_owned()),
+        None => Err("it has no address".to_owned()),
+    };
+    (order.clone(), outcome)
 }
 
 /// What people are told: where the course turns, and where devices end.
@@ -275,7 +261,7 @@ async fn report(applied: Applied, context: &Context) -> Result<Action, Reconcile
     for event in &events {
         context.teller.tell(&object, event).await;
     }
-    let Outcome::Decided(decision) = outcome else { return Ok(Action::await_change()) };
+    let Outcome::Decided(decision, _) = outcome else { return Ok(Action::await_change()) };
     if object.metadata.deletion_timestamp.is_some() && decision.next.has_ended() {
         context.cluster.hold(&object, false).await?;
         context.forget(&object);

@@ -39,14 +39,15 @@ pub async fn reconcile(server: Arc<ModelServer>, context: Arc<Context>) -> Resul
 async fn apply(server: &ModelServer, context: &Context) -> Result<Kept, ClusterError> {
     let wanted = children(server);
     let uid = server.metadata.uid.as_deref().unwrap_or_default();
-    if let Some(found) = context.cluster.kept(server, &wanted.kept).await?
-        && context.is_as_left(uid, &wanted, &found)
+    if let Some(kept) = context.cluster.kept(server, &wanted.kept).await?
+        && let Some(service) = context.cluster.service(server).await?
+        && context.is_as_left(uid, &wanted, &kept, &service)
     {
-        return Ok(found);
+        return Ok(kept);
     }
-    context.cluster.apply_service(server, &wanted.service).await?;
+    let service = context.cluster.apply_service(server, &wanted.service).await?;
     let kept = context.cluster.apply_kept(server, &wanted.kept).await?;
     info!(server = server.metadata.name, "applied");
-    context.leave(uid, wanted, &kept);
+    context.leave(uid, wanted, &kept, &service);
     Ok(kept)
 }

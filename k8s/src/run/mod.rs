@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
+use k8s_openapi::api::core::v1::Service;
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Controller};
@@ -18,7 +19,8 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use self::metrics::{Looked, Metrics};
-use crate::crd::{ModelRollout, ModelServer};
+use crate::build::MANAGED_BY;
+use crate::crd::{MANAGER, ModelRollout, ModelServer};
 use crate::hands::events::Teller;
 use crate::hands::{Cluster, ClusterError, Devices};
 use crate::lead::{Leadership, Terms, stand};
@@ -196,9 +198,12 @@ async fn rollouts(client: &Client, settings: &Settings, context: &Arc<Context>, 
 
 async fn servers(client: &Client, settings: &Settings, context: &Arc<Context>, end: watch::Receiver<bool>) {
     let controller = Controller::new(api::<ModelServer>(client, settings), watcher::Config::default());
+    // Of a cluster's many Deployments and Services only ours are kept in memory.
+    let ours = || watcher::Config::default().labels(&format!("{MANAGED_BY}={MANAGER}"));
     controller
-        .owns(api::<Deployment>(client, settings), watcher::Config::default())
-        .owns(api::<DaemonSet>(client, settings), watcher::Config::default())
+        .owns(api::<Deployment>(client, settings), ours())
+        .owns(api::<DaemonSet>(client, settings), ours())
+        .owns(api::<Service>(client, settings), ours())
         .graceful_shutdown_on(ends(end))
         .run(
             |object, context| async move {
