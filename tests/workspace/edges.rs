@@ -56,8 +56,9 @@ const ISOLATED: [(&str, &[&str]); 26] = [
     // Tensors with gradients stay where models are made.
     ("candle*", &["takt-graph", "takt-ops", "takt-pipeline"]),
     // Kubernetes is the operator's, and never in an edge image.
-    ("kube*", &["takt-operator"]),
-    ("k8s-openapi", &["takt-operator"]),
+    // The program has it for its end-to-end tests.
+    ("kube*", &["takt", "takt-operator"]),
+    ("k8s-openapi", &["takt", "takt-operator"]),
     ("schemars", &["takt-operator"]),
     // Frames of tables end where rows of plain columns begin.
     ("polars*", &["takt-tables"]),

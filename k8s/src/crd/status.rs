@@ -93,14 +93,15 @@ pub struct FleetStatus {
 
 /// Evidence against the candidate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct GateStatus {
     /// The gate.
     pub gate: String,
     /// Logarithm of the e-value.
+    #[serde(default)]
     pub log_e: String,
     /// Logarithm at which it decides.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_threshold: Option<String>,
 }
 
@@ -109,7 +110,6 @@ pub struct GateStatus {
 #[serde(rename_all = "camelCase")]
 pub struct DeviceStatus {
     /// Pod or node.
-    #[serde(default)]
     pub name: String,
     /// Its wave.
     #[serde(default)]
