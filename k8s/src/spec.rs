@@ -43,6 +43,24 @@ pub struct Subject {
     pub identity: Identity,
 }
 
+impl Subject {
+    /// Where it is another than that of devices at work.
+    fn strays(&self, bound: &Self) -> Vec<Fault> {
+        let labels = |labels: &BTreeMap<String, String>| {
+            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            labels.join(",")
+        };
+        let facts = [
+            ("spec.model", self.model.clone(), bound.model.clone()),
+            ("spec.selector (or serverRef)", labels(&self.selector), labels(&bound.selector)),
+            ("spec.fleet.identity", format!("{:?}", self.identity), format!("{:?}", bound.identity)),
+        ];
+        let fix = "devices are at work with that: restore it, or delete this rollout and make another";
+        let strays = facts.into_iter().filter(|(_, found, expected)| found != expected);
+        strays.map(|(path, found, expected)| Fault::new(path, found, &expected, fix)).collect()
+    }
+}
+
 /// Everything that is wrong with a resource. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", listed(.0))]
@@ -96,26 +114,16 @@ impl TryFrom<&ModelRollout> for Rollout {
 }
 
 impl Rollout {
-    /// The rollout, if devices at work may be about it.
+    /// The rollout, if it may follow what was asked before: of devices at work and of the attempt that was obeyed.
     ///
     /// # Errors
-    /// They are about something else; everything that differs.
-    pub fn about(self, bound: Option<&Subject>) -> Result<Self, Faults> {
-        let Some(bound) = bound else { return Ok(self) };
-        let Subject { model, selector, identity } = &self.subject;
-        let labels = |labels: &BTreeMap<String, String>| {
-            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            labels.join(",")
-        };
-        let facts = [
-            ("spec.model", model.clone(), bound.model.clone()),
-            ("spec.selector (or serverRef)", labels(selector), labels(&bound.selector)),
-            ("spec.fleet.identity", format!("{identity:?}"), format!("{:?}", bound.identity)),
-        ];
-        let fix = "devices are at work with that: restore it, or delete this rollout and make another";
-        let faults = facts.into_iter().filter(|(_, found, expected)| found != expected);
-        let faults: Vec<Fault> =
-            faults.map(|(path, found, expected)| Fault::new(path, found, &expected, fix)).collect();
+    /// It may not; everything that differs.
+    pub fn after(self, bound: Option<&Subject>, attempt: u32) -> Result<Self, Faults> {
+        let mut faults = bound.map(|bound| self.subject.strays(bound)).unwrap_or_default();
+        if self.want.attempt < attempt {
+            let (found, least) = (self.want.attempt.to_string(), format!("{attempt} or more"));
+            faults.push(Fault::new("spec.attempt", found, &least, "it only rises: write the next number to try again"));
+        }
         if faults.is_empty() { Ok(self) } else { Err(Faults(faults)) }
     }
 
@@ -410,10 +418,12 @@ mod tests {
             Rollout::try_from(&object(spec)).unwrap()
         };
         let bound = rollout("a", "surface").subject;
-        assert!(rollout("a", "surface").about(Some(&bound)).is_ok());
-        assert!(rollout("b", "weld").about(None).is_ok());
-        let faults = rollout("b", "weld").about(Some(&bound)).unwrap_err().to_string();
-        assert!(faults.contains("spec.model") && faults.contains("line=b") && faults.contains("line=a"), "{faults}");
+        assert!(rollout("a", "surface").after(Some(&bound), 0).is_ok());
+        assert!(rollout("b", "weld").after(None, 0).is_ok());
+        let faults = rollout("b", "weld").after(Some(&bound), 1).unwrap_err().to_string();
+        for part in ["spec.model", "line=b", "line=a", "spec.attempt"] {
+            assert!(faults.contains(part), "{part}: {faults}");
+        }
     }
 
     #[test]

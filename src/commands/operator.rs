@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
@@ -40,6 +41,9 @@ struct RunArgs {
     /// Namespace of the lease by which one of several operators leads
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = "default")]
     lease_namespace: String,
+    /// How long the lease lasts: after so long without a sign of life another operator takes over
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(2..=300))]
+    lease_duration_secs: u64,
     /// Where metrics and health are served
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -56,7 +60,8 @@ pub fn run(args: OperatorArgs) -> anyhow::Result<ExitCode> {
 fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let terms = Terms { namespace: args.lease_namespace, ..Terms::default() };
+    let expires = Duration::from_secs(args.lease_duration_secs);
+    let terms = Terms { namespace: args.lease_namespace, expires, renew: expires / 4, ..Terms::default() };
     let settings = Settings { namespace: args.namespace, terms, listen: args.listen, pace: Pace::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {

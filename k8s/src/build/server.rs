@@ -8,15 +8,19 @@ use super::workload::Kept;
 use crate::crd::{ModelServer, ModelServerSpec, ModelServerStatus, Workload};
 use crate::spec::Faults;
 
-/// Everything that is wrong with a server's spec.
+/// Everything that is wrong with a server's spec, which kept its pods by `workload` before.
 #[must_use]
-pub fn server_faults(spec: &ModelServerSpec) -> Vec<Fault> {
+pub fn server_faults(spec: &ModelServerSpec, workload: Option<Workload>) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut fault = |path: &str, found: &str, expected: &str, fix: &str| {
         faults.push(Fault::new(format!("spec.{path}"), found, expected, fix));
     };
     if spec.image.trim().is_empty() {
         fault("image", "an empty text", "a container image", "name the image that has takt in it");
+    }
+    if let Some(before) = workload.filter(|before| *before != spec.workload) {
+        let fix = "it cannot change: delete this server and make another";
+        fault("workload", &format!("{:?}", spec.workload), &format!("{before:?}"), fix);
     }
     let one = "exactly one of hostPath and claim";
     if spec.repository.host_path.is_some() == spec.repository.claim.is_some() {
@@ -106,6 +110,7 @@ pub fn server_status(
     ];
     ModelServerStatus {
         observed_generation: generation,
+        workload: Some(server.spec.workload),
         ready,
         wanted,
         conditions: conditions(&before.conditions, is, generation, at),

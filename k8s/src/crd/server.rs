@@ -137,6 +137,9 @@ pub struct ModelServerStatus {
     /// The generation of the spec that this is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// What keeps the pods since the server was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Workload>,
     /// Pods that are ready.
     #[serde(default)]
     pub ready: i32,

@@ -69,8 +69,10 @@ pub async fn reconcile(object: Arc<ModelRollout>, context: Arc<Context>) -> Resu
         context.forget(&observed.object);
         return Ok(Action::await_change());
     }
-    let bound = observed.status.fleet.as_ref().and_then(memory::bound);
-    let rollout = Rollout::try_from(observed.object.as_ref()).and_then(|rollout| rollout.about(bound.as_ref()));
+    let before = observed.status.fleet.as_ref();
+    let (bound, attempt) = (before.and_then(memory::bound), before.map_or(0, |fleet| fleet.attempt));
+    let rollout =
+        Rollout::try_from(observed.object.as_ref()).and_then(|rollout| rollout.after(bound.as_ref(), attempt));
     let applied = match rollout {
         Err(faults) if observed.object.metadata.deletion_timestamp.is_none() => faulty(observed, faults),
         // A rollout that is to go and makes no sense goes: the plan no longer matters.

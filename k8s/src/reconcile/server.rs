@@ -21,7 +21,8 @@ pub async fn reconcile(server: Arc<ModelServer>, context: Arc<Context>) -> Resul
         // Its children are owned, and go with it.
         return Ok(Action::await_change());
     }
-    let faults = Faults(server_faults(&server.spec));
+    let workload = server.status.as_ref().and_then(|status| status.workload);
+    let faults = Faults(server_faults(&server.spec, workload));
     let kept = if faults.0.is_empty() { Ok(apply(&server, &context).await?) } else { Err(faults) };
     let mut status = server_status(&server, kept.as_ref(), term, clock().1);
     let before = server.status.clone().unwrap_or_default();

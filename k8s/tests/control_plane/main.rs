@@ -3,26 +3,27 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod device;
-mod kube;
+mod place;
 
 use std::time::Duration;
 
-use ::kube::api::{DeleteParams, Patch, PatchParams};
-use ::kube::{Api, Client, ResourceExt};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::api::rbac::v1::{ClusterRole, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::json;
 use takt_operator::crd::{FINALIZER, ModelRollout, ModelServer};
+use takt_operator::lead::Terms;
+use takt_operator::reconcile::Pace;
 use takt_operator::run::{RunError, Settings, run};
 use takt_rollout::{Phase, Stage};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::device::Device;
-use self::kube::{Place, eventually};
+use self::place::{Place, client, eventually};
 
 /// An operator in this process: told to end, or killed.
 struct Operator {
@@ -47,6 +48,34 @@ impl Operator {
     fn kill(self) {
         self.task.abort();
     }
+}
+
+/// A quick operator that looks after one namespace.
+fn settings(place: &Place, identity: &str) -> Settings {
+    let terms = Terms {
+        namespace: place.namespace.clone(),
+        identity: identity.to_owned(),
+        expires: Duration::from_secs(3),
+        renew: Duration::from_millis(500),
+        ..Terms::default()
+    };
+    let pace = Pace {
+        at_work: Duration::from_millis(200),
+        waiting: Duration::from_millis(300),
+        figures: Duration::from_secs(2),
+    };
+    Settings { namespace: Some(place.namespace.clone()), terms, listen: ([127, 0, 0, 1], 0).into(), pace }
+}
+
+/// Devices, each with a pod that is ready and has the device's address.
+async fn devices_of(place: &Place, count: usize) -> Vec<Device> {
+    let mut devices = Vec::new();
+    for i in 0..count {
+        let device = Device::start().await;
+        place.pod(&format!("device-{i}"), device.address).await;
+        devices.push(device);
+    }
+    devices
 }
 
 fn move_all(devices: &[Device], from: &Phase, to: &Phase) {
@@ -94,9 +123,8 @@ async fn definitions_are_structural_and_refuse_what_has_the_wrong_form() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_candidate_goes_wave_by_wave_over_all_devices_with_the_rights_that_are_shipped() {
     let Some(place) = Place::find("waves").await else { return };
-    grant(&place).await;
-    let devices = place.devices(3).await;
-    let operator = Operator::start(place.as_operator().await, place.settings("a"));
+    let devices = devices_of(&place, 3).await;
+    let operator = Operator::start(client(&place.as_operator().await).await, settings(&place, "a"));
     place.rollout(json!({})).await;
     eventually(|| async { (begun(&devices).await == 1).then_some(()) }).await.expect("one device begins");
     let object = place.until_phase("Stepping").await;
@@ -132,8 +160,8 @@ async fn a_candidate_goes_wave_by_wave_over_all_devices_with_the_rights_that_are
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_devices_suspect_together_takes_the_candidate_back_everywhere() {
     let Some(place) = Place::find("evidence").await else { return };
-    let devices = place.devices(3).await;
-    let operator = Operator::start(place.client.clone(), place.settings("a"));
+    let devices = devices_of(&place, 3).await;
+    let operator = Operator::start(place.client.clone(), settings(&place, "a"));
     place.rollout(json!({"fleet": {"waves": []}})).await;
     eventually(|| async { (begun(&devices).await == 3).then_some(()) }).await.expect("all begin");
     for device in &devices {
@@ -151,8 +179,8 @@ async fn what_devices_suspect_together_takes_the_candidate_back_everywhere() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollout_deleted_half_way_goes_when_its_devices_have_gone_back() {
     let Some(place) = Place::find("deleted").await else { return };
-    let devices = place.devices(2).await;
-    let operator = Operator::start(place.client.clone(), place.settings("a"));
+    let devices = devices_of(&place, 2).await;
+    let operator = Operator::start(place.client.clone(), settings(&place, "a"));
     place.rollout(json!({"fleet": {"waves": []}})).await;
     eventually(|| async { (begun(&devices).await == 2).then_some(()) }).await.expect("all begin");
     place.rollouts().delete("surface-2", &DeleteParams::default()).await.unwrap();
@@ -166,7 +194,7 @@ async fn a_rollout_deleted_half_way_goes_when_its_devices_have_gone_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_that_is_killed_again_and_again_begins_no_device_twice() {
     let Some(place) = Place::find("killed").await else { return };
-    let devices = place.devices(4).await;
+    let devices = devices_of(&place, 4).await;
     place.rollout(json!({"fleet": {"waves": [1, 2]}})).await;
     let mut life = 0_u64;
     let ended = eventually(|| {
@@ -174,7 +202,7 @@ async fn an_operator_that_is_killed_again_and_again_begins_no_device_twice() {
         let (place, devices) = (&place, &devices);
         async move {
             // The same identity: a new life needs no lease to run out.
-            let operator = Operator::start(place.client.clone(), place.settings("a"));
+            let operator = Operator::start(place.client.clone(), settings(place, "a"));
             tokio::time::sleep(Duration::from_millis(150 * (1 + life % 7))).await;
             operator.kill();
             move_all(devices, &BAKING, &Phase::Succeeded);
@@ -192,15 +220,15 @@ async fn an_operator_that_is_killed_again_and_again_begins_no_device_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_operators_one_leads_and_the_other_takes_over_under_a_later_term() {
     let Some(place) = Place::find("lease").await else { return };
-    let devices = place.devices(1).await;
+    let devices = devices_of(&place, 1).await;
     let leases: Api<Lease> = Api::namespaced(place.client.clone(), &place.namespace);
     let holder = || async {
         let lease = leases.get_opt("takt-operator").await.unwrap()?.spec?;
         Some((lease.holder_identity.filter(|holder| !holder.is_empty())?, lease.lease_transitions?))
     };
-    let first = Operator::start(place.client.clone(), place.settings("first"));
+    let first = Operator::start(place.client.clone(), settings(&place, "first"));
     assert_eq!(eventually(holder).await.unwrap(), ("first".to_owned(), 1));
-    let second = Operator::start(place.client.clone(), place.settings("second"));
+    let second = Operator::start(place.client.clone(), settings(&place, "second"));
     place.rollout(json!({})).await;
     eventually(|| async { (begun(&devices).await == 1).then_some(()) }).await.expect("it begins");
     assert_eq!(holder().await.unwrap().0, "first");
@@ -220,7 +248,7 @@ async fn of_two_operators_one_leads_and_the_other_takes_over_under_a_later_term(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_spec_that_makes_no_sense_is_told_and_mended() {
     let Some(place) = Place::find("faults").await else { return };
-    let operator = Operator::start(place.client.clone(), place.settings("a"));
+    let operator = Operator::start(place.client.clone(), settings(&place, "a"));
     place.rollout(json!({"plan": {"maxAge": "soon"}})).await;
     let object = place.until("not valid", |object| condition(object, "SpecValid") == Some("False")).await;
     assert!(object.status.unwrap().why.unwrap().contains("spec.plan.maxAge"));
@@ -230,10 +258,55 @@ async fn a_spec_that_makes_no_sense_is_told_and_mended() {
     place.clear().await;
 }
 
+/// The rules that the API server of 1.20 does not know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_hold_where_the_api_server_does_not_know_them() {
+    let Some(place) = Place::find("rules").await else { return };
+    let operator = Operator::start(place.client.clone(), settings(&place, "a"));
+    let wrong = [
+        ("neither", json!({"selector": null}), "spec.serverRef"),
+        ("both", json!({"serverRef": {"name": "hall"}}), "spec.selector"),
+        ("route", json!({"layer": "GRPCRoute"}), "does not split traffic by routes yet"),
+        ("queries", json!({"plan": {"gates": {"metrics": [{"name": "heat", "query": "x", "ceiling": "3"}]}}}), "heat"),
+    ];
+    for (name, patch, told) in wrong {
+        // A newer API server says no by itself.
+        if place.try_rollout(name, patch).await.is_ok() {
+            let object =
+                place.until_of(name, "not valid", |object| condition(object, "SpecValid") == Some("False")).await;
+            let why = object.status.unwrap().why.unwrap();
+            assert!(why.contains(told), "{name}: {why}");
+            assert!(object.metadata.finalizers.is_none(), "nothing is held for a rollout that does nothing");
+        }
+    }
+    operator.end().await;
+    place.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn devices_at_work_are_not_forgotten_when_the_rollout_looks_elsewhere() {
+    let Some(place) = Place::find("elsewhere").await else { return };
+    let devices = devices_of(&place, 2).await;
+    let operator = Operator::start(place.client.clone(), settings(&place, "a"));
+    place.rollout(json!({"fleet": {"waves": []}})).await;
+    eventually(|| async { (begun(&devices).await == 2).then_some(()) }).await.expect("all begin");
+    place.until_phase("Stepping").await;
+    place.patch(json!({"selector": {"line": "b"}})).await;
+    let object = place.until("refused", |object| condition(object, "SpecValid") == Some("False")).await;
+    assert!(object.status.unwrap().why.unwrap().contains("line=a"));
+    assert!(devices.iter().all(|device| device.phase() == Some(STEPPING)), "what is under way goes on");
+    place.rollouts().delete("surface-2", &DeleteParams::default()).await.unwrap();
+    let gone = || async { place.rollouts().get_opt("surface-2").await.unwrap().is_none().then_some(()) };
+    eventually(gone).await.expect("it goes");
+    assert!(devices.iter().all(|device| device.phase() == Some(Phase::RolledBack)));
+    operator.end().await;
+    place.clear().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_has_its_children_and_keeps_them_against_foreign_edits() {
     let Some(place) = Place::find("server").await else { return };
-    let operator = Operator::start(place.client.clone(), place.settings("a"));
+    let operator = Operator::start(place.client.clone(), settings(&place, "a"));
     let servers: Api<ModelServer> = Api::namespaced(place.client.clone(), &place.namespace);
     let make = |name: &str, workload: &str| {
         json!({
@@ -258,30 +331,25 @@ async fn a_server_has_its_children_and_keeps_them_against_foreign_edits() {
     let edit = json!({"spec": {"template": {"spec": {"containers": [{"name": "takt", "image": "other"}]}}}});
     deployments.patch("hall", &PatchParams::default(), &Patch::Strategic(edit)).await.unwrap();
     eventually(right).await.expect("put right");
+    let edit = json!({"spec": {"selector": {"app.kubernetes.io/instance": "other"}}});
+    services.patch("line", &PatchParams::default(), &Patch::Merge(edit)).await.unwrap();
+    eventually(|| async {
+        let selector = services.get("line").await.unwrap().spec?.selector?;
+        (selector.get("app.kubernetes.io/instance")? == "line").then_some(())
+    })
+    .await
+    .expect("the Service too");
+    let edit = Patch::Merge(json!({"spec": {"workload": "DaemonSet"}}));
+    // A newer API server says no by itself.
+    if servers.patch("hall", &PatchParams::default(), &edit).await.is_ok() {
+        eventually(|| async {
+            let status = servers.get("hall").await.unwrap().status?;
+            status.conditions.into_iter().find(|now| now.type_ == "SpecValid" && now.message.contains("spec.workload"))
+        })
+        .await
+        .expect("a fault");
+        assert!(sets.get_opt("hall").await.unwrap().is_none(), "no second workload beside the first");
+    }
     operator.end().await;
     place.clear().await;
-}
-
-/// Grants the operator's service account what `deploy/` grants it.
-async fn grant(place: &Place) {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
-    let read = |path: &str| std::fs::read_to_string(folder.join(path)).unwrap();
-    let role: ClusterRole = serde_saphyr::from_str(&read("operator/rules.yaml")).unwrap();
-    let roles: Api<ClusterRole> = Api::all(place.client.clone());
-    roles.patch("takt-operator", &PatchParams::apply("test").force(), &Patch::Apply(&role)).await.unwrap();
-    let lease = read("operator/lease.yaml");
-    let (lease_role, lease_binding) = lease.split_once("\n---\n").unwrap();
-    let lease_role: k8s_openapi::api::rbac::v1::Role = serde_saphyr::from_str(lease_role).unwrap();
-    let bindings = [lease_binding.to_owned(), read("overlays/namespaced/binding.yaml")];
-    let all: Api<k8s_openapi::api::rbac::v1::Role> = Api::namespaced(place.client.clone(), &place.namespace);
-    all.patch("takt-operator-lease", &PatchParams::apply("test").force(), &Patch::Apply(&lease_role)).await.unwrap();
-    let api: Api<RoleBinding> = Api::namespaced(place.client.clone(), &place.namespace);
-    for text in bindings {
-        let mut binding: RoleBinding = serde_saphyr::from_str(&text).unwrap();
-        for subject in binding.subjects.iter_mut().flatten() {
-            subject.namespace = Some(place.namespace.clone());
-        }
-        let name = binding.name_any();
-        api.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(&binding)).await.unwrap();
-    }
 }

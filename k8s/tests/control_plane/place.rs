@@ -1,9 +1,14 @@
-//! The control plane that these tests run against, and a namespace of it for each test.
+//! The control plane that tests run against, and a namespace of it for each test. The program's own end-to-end tests use it too.
 
-use std::path::PathBuf;
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -12,11 +17,6 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::json;
 use takt_operator::crd::{ModelRollout, definitions};
-use takt_operator::lead::Terms;
-use takt_operator::reconcile::Pace;
-use takt_operator::run::Settings;
-
-use crate::device::{Device, MODEL};
 
 /// Longest time that anything here is waited for. Nothing is measured by it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ impl Place {
             eprintln!("SKIPPED {test}: TAKT_TEST_KUBE names no kubeconfig of a control plane that tests may write to");
             return None;
         };
-        let client = Client::try_from(config(&kubeconfig).await).unwrap();
+        let client = client(&kubeconfig).await;
         install(&client).await;
         let namespace = format!("{test}-{:x}", std::process::id());
         let object = json!({"metadata": {"name": namespace}});
@@ -48,48 +48,52 @@ impl Place {
         Some(Self { client, namespace, kubeconfig })
     }
 
-    /// A client that acts as the operator's service account.
-    pub async fn as_operator(&self) -> Client {
-        let mut config = config(&self.kubeconfig).await;
-        config.auth_info.impersonate = Some(format!("system:serviceaccount:{}:takt-operator", self.namespace));
-        Client::try_from(config).unwrap()
+    /// A kubeconfig of the operator's service account, with the rights that `deploy/` gives it and no others.
+    pub async fn as_operator(&self) -> PathBuf {
+        self.grant().await;
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
+        let account: ServiceAccount = manifest("operator/service-account.yaml");
+        accounts.create(&PostParams::default(), &account).await.unwrap();
+        let request: TokenRequest = serde_json::from_value(json!({"spec": {"audiences": []}})).unwrap();
+        let made = accounts.create_token_request(&account.name_any(), &PostParams::default(), &request).await.unwrap();
+        let mut kubeconfig = serde_json::to_value(Kubeconfig::read_from(&self.kubeconfig).unwrap()).unwrap();
+        kubeconfig["users"][0]["user"] = json!({"token": made.status.unwrap().token});
+        let path = std::env::temp_dir().join(format!("{}.kubeconfig", self.namespace));
+        std::fs::write(&path, kubeconfig.to_string()).unwrap();
+        path
     }
 
-    pub fn settings(&self, identity: &str) -> Settings {
-        let terms = Terms {
-            namespace: self.namespace.clone(),
-            identity: identity.to_owned(),
-            expires: Duration::from_secs(3),
-            renew: Duration::from_millis(500),
-            ..Terms::default()
-        };
-        let pace = Pace {
-            at_work: Duration::from_millis(200),
-            waiting: Duration::from_millis(300),
-            figures: Duration::from_secs(2),
-        };
-        Settings { namespace: Some(self.namespace.clone()), terms, listen: ([127, 0, 0, 1], 0).into(), pace }
-    }
-
-    /// Devices, each with a pod that is ready and has the device's address.
-    pub async fn devices(&self, count: usize) -> Vec<Device> {
-        let mut devices = Vec::new();
-        for i in 0..count {
-            let device = Device::start().await;
-            self.pod(&format!("device-{i}"), &device).await;
-            devices.push(device);
+    /// Grants the operator's service account what `deploy/` grants it.
+    async fn grant(&self) {
+        let force = PatchParams::apply("test").force();
+        let role: ClusterRole = manifest("operator/rules.yaml");
+        let roles: Api<ClusterRole> = Api::all(self.client.clone());
+        roles.patch(&role.name_any(), &force, &Patch::Apply(&role)).await.unwrap();
+        let lease = read("operator/lease.yaml");
+        let (lease_role, lease_binding) = lease.split_once("\n---\n").unwrap();
+        let lease_role: Role = serde_saphyr::from_str(lease_role).unwrap();
+        let roles: Api<Role> = Api::namespaced(self.client.clone(), &self.namespace);
+        roles.patch(&lease_role.name_any(), &force, &Patch::Apply(&lease_role)).await.unwrap();
+        let bindings: Api<RoleBinding> = Api::namespaced(self.client.clone(), &self.namespace);
+        for text in [lease_binding.to_owned(), read("overlays/namespaced/binding.yaml")] {
+            let mut binding: RoleBinding = serde_saphyr::from_str(&text).unwrap();
+            for subject in binding.subjects.iter_mut().flatten() {
+                subject.namespace = Some(self.namespace.clone());
+            }
+            bindings.patch(&binding.name_any(), &force, &Patch::Apply(&binding)).await.unwrap();
         }
-        devices
     }
 
-    async fn pod(&self, name: &str, device: &Device) {
+    /// A pod that is ready and whose gRPC API is at that address of this machine.
+    pub async fn pod(&self, name: &str, address: SocketAddr) {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let port = address.port().to_string();
         let pod = json!({
-            "metadata": {"name": name, "labels": {"line": "a"}, "annotations": {"takt.dev/grpc-port": device.address.port().to_string()}},
+            "metadata": {"name": name, "labels": {"line": "a"}, "annotations": {"takt.dev/grpc-port": port}},
             "spec": {"containers": [{"name": "takt", "image": "takt"}]}
         });
         pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
-        let status = json!({"status": {"phase": "Running", "podIP": "127.0.0.1"}});
+        let status = json!({"status": {"phase": "Running", "podIP": address.ip().to_string()}});
         pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
     }
 
@@ -97,13 +101,18 @@ impl Place {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// A rollout of version 2 on all pods, with parts of its spec as they are given here.
     pub async fn rollout(&self, patch: serde_json::Value) -> ModelRollout {
-        let mut spec = json!({"selector": {"line": "a"}, "model": MODEL, "candidate": {"version": 2}});
+        self.try_rollout("surface-2", patch).await.unwrap()
+    }
+
+    pub async fn try_rollout(&self, name: &str, patch: serde_json::Value) -> kube::Result<ModelRollout> {
+        let mut spec = json!({"selector": {"line": "a"}, "model": "surface", "candidate": {"version": 2}});
         spec.as_object_mut().unwrap().extend(patch.as_object().unwrap().clone());
         let object = json!({
-            "apiVersion": "takt.dev/v1alpha1", "kind": "ModelRollout", "metadata": {"name": "surface-2"}, "spec": spec
+            "apiVersion": "takt.dev/v1alpha1", "kind": "ModelRollout", "metadata": {"name": name}, "spec": spec
         });
-        self.rollouts().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap()
+        self.rollouts().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await
     }
 
     pub async fn patch(&self, spec: serde_json::Value) {
@@ -117,9 +126,14 @@ impl Place {
 
     /// Waits until the rollout stands so.
     pub async fn until(&self, what: &str, stands: impl Fn(&ModelRollout) -> bool) -> ModelRollout {
-        match eventually(|| async { Some(self.read().await).filter(&stands) }).await {
+        self.until_of("surface-2", what, stands).await
+    }
+
+    pub async fn until_of(&self, name: &str, what: &str, stands: impl Fn(&ModelRollout) -> bool) -> ModelRollout {
+        let read = || async { self.rollouts().get(name).await.unwrap() };
+        match eventually(|| async { Some(read().await).filter(&stands) }).await {
             Some(object) => object,
-            None => panic!("the rollout never stood so: {what}; {:#?}", self.read().await.status),
+            None => panic!("{name} never stood so: {what}; {:#?}", read().await.status),
         }
     }
 
@@ -137,6 +151,7 @@ impl Place {
         }
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let _ = namespaces.delete(&self.namespace, &DeleteParams::default()).await;
+        let _ = std::fs::remove_file(std::env::temp_dir().join(format!("{}.kubeconfig", self.namespace)));
     }
 }
 
@@ -153,9 +168,22 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() 
     tokio::time::timeout(PATIENCE, asking).await.ok()
 }
 
-async fn config(kubeconfig: &PathBuf) -> Config {
+/// A client as a kubeconfig says.
+pub async fn client(kubeconfig: &Path) -> Client {
     let read = Kubeconfig::read_from(kubeconfig).unwrap();
-    Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap()
+    let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.unwrap();
+    Client::try_from(config).unwrap()
+}
+
+/// A file below `deploy/`.
+pub fn read(path: &str) -> String {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let k8s = if project.ends_with("k8s") { project.to_owned() } else { project.join("k8s") };
+    std::fs::read_to_string(k8s.join("deploy").join(path)).unwrap()
+}
+
+fn manifest<K: serde::de::DeserializeOwned>(path: &str) -> K {
+    serde_saphyr::from_str(&read(path)).unwrap()
 }
 
 async fn install(client: &Client) {
@@ -165,7 +193,7 @@ async fn install(client: &Client) {
         // Not applied by the server: that of 1.20 refuses the rules (CEL), which it otherwise leaves out.
         match api.create(&PostParams::default(), &definition).await {
             Ok(_) => {}
-            Err(::kube::Error::Api(status)) if status.code == 409 => {
+            Err(kube::Error::Api(status)) if status.code == 409 => {
                 api.patch(&name, &PatchParams::default(), &Patch::Merge(&definition)).await.unwrap();
             }
             Err(error) => panic!("{name}: {error}"),
