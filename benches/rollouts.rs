@@ -25,7 +25,7 @@ use takt_proto::rollout::StartRequest;
 use takt_proto::rollout::rollouts_client::RolloutsClient;
 use takt_rollout::route::{Router, Salt};
 use takt_serving::request::Origin;
-use takt_serving::route::{DeadMan, Route, RouteCell, StationCounts, Waker};
+use takt_serving::route::{Route, RouteCell, Waker};
 use tonic::Request;
 use tonic::transport::Endpoint;
 
@@ -85,21 +85,8 @@ fn main() -> Outcome<()> {
 fn routing() {
     let cell = RouteCell::default();
     let share = TrafficShare::of_millionths(50_000);
-    let route = Route {
-        stable: 1,
-        candidate: 2,
-        router: Router::new(Salt::new(7), share, share),
-        draw: None,
-        objective: None,
-        patience: Duration::from_secs(1),
-        promoted: false,
-        arms: Default::default(),
-        stations: StationCounts::default(),
-        dead_man: DeadMan::new(3),
-        shadow: None,
-        anonymous: Default::default(),
-        waker: Waker::new(|_| ()),
-    };
+    let router = Router::new(Salt::new(7), share, share);
+    let route = Route::new((1, 2), router, 3, Waker::new(|_| ()));
     assert!(cell.replace(None, Some(Arc::new(route))), "an empty cell takes a route");
     let origins: Vec<Origin> =
         (0..1024).map(|part| Origin { part_id: Some(format!("part-{part:08}")), ..Origin::default() }).collect();

@@ -23,6 +23,7 @@ use crate::runtimes;
 use crate::settings::{ControlMode, ServerSettings};
 use crate::state::{StateDir, StateError, UnixMillis, settle_leftovers};
 use crate::supervise::{Listeners, Watchdog, WorkerLink};
+use crate::telemetry::crowd::Crowds;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 
@@ -147,6 +148,7 @@ pub(crate) fn start_core(settings: &ServerSettings, state: &StateDir) -> Result<
         running,
         watchdog: Arc::new(watchdog),
         cache_dir: state.path().join("engines"),
+        crowds: Crowds::default(),
     };
     let registry_settings = RegistrySettings {
         repository: settings.model_repository.clone(),

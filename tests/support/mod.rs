@@ -8,6 +8,7 @@
 
 mod ask;
 mod http;
+pub mod rollouts;
 mod server;
 mod workspace;
 

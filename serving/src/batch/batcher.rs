@@ -11,6 +11,7 @@ use super::images::{DecodePool, ImageSlot};
 use super::job::{Job, Payload, Reply, Ticket};
 use super::queue::{Batch, CloseReason, Expiry, Full, Meta, Queue, Step};
 use crate::error::{ErrorKind, InferError};
+use crate::request::StageTimes;
 use crate::telemetry::stats::VersionStats;
 
 /// Queue, settings and health of one loaded version.
@@ -230,8 +231,11 @@ impl Batcher {
         }
     }
 
-    pub(super) fn ran(&self, rows: usize, padded: usize, reason: CloseReason, times: &crate::request::StageTimes) {
+    pub(super) fn ran(&self, rows: usize, padded: usize, reason: CloseReason, times: &StageTimes, alone: bool) {
         self.stats.executed(rows, padded, reason, times);
+        if alone {
+            self.stats.run_times.add(padded, times.infer);
+        }
         let run = u64::try_from(times.infer.as_nanos()).unwrap_or(u64::MAX);
         let old = self.run_estimate.load(Relaxed);
         let new = if old == 0 { run } else { old - old / 8 + run / 8 };

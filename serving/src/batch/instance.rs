@@ -23,8 +23,8 @@ const REBUILD_MAX: Duration = Duration::from_secs(10);
 pub trait RunObserver: Send {
     /// A run begins now.
     fn begin(&mut self);
-    /// The run is over, well or not.
-    fn end(&mut self);
+    /// The run is over, well or not. Says whether no other version of the model ran at any time of it.
+    fn end(&mut self) -> bool;
 }
 
 /// Builds a session anew after the old one broke.
@@ -90,8 +90,8 @@ impl Instance {
             return Ok(());
         }
         match self.run(&mut execution.times, &execution.jobs, &signature.inputs, buffers) {
-            Ok((outputs, rows, padded)) => {
-                execution.answer(&self.batcher, &outputs, rows, padded, reason);
+            Ok(ran) => {
+                execution.answer(&self.batcher, &ran, reason);
                 Ok(())
             }
             Err(RunFailure::Gather(error)) => {
@@ -127,9 +127,9 @@ impl Instance {
                 failed_run: Some(failed),
             };
             match result {
-                Ok((outputs, rows, padded)) => {
+                Ok(ran) => {
                     any_ran = true;
-                    single.answer(&self.batcher, &outputs, rows, padded, reason);
+                    single.answer(&self.batcher, &ran, reason);
                 }
                 Err(RunFailure::Gather(error)) => single.fail(&error),
                 Err(RunFailure::Session(error)) => {
@@ -148,7 +148,7 @@ impl Instance {
         jobs: &[(Job, usize)],
         inputs: &[TensorSpec],
         buffers: &mut InputBuffers,
-    ) -> Result<(Vec<OutputTensor>, usize, Option<usize>), RunFailure> {
+    ) -> Result<Ran, RunFailure> {
         let rows = jobs.iter().map(|(_, rows)| rows).sum();
         let config = self.batcher.config();
         let padded = (config.max_batch_size > 0).then(|| padded_rows(config, rows));
@@ -158,16 +158,16 @@ impl Instance {
         times.input = gathered - begun;
         self.observer.begin();
         let result = self.session.run(&views(inputs, buffers));
-        self.observer.end();
+        let alone = self.observer.end();
         times.infer = gathered.elapsed();
-        result.map(|outputs| (outputs, rows, padded)).map_err(RunFailure::Session)
+        result.map(|outputs| Ran { outputs, rows, padded, alone }).map_err(RunFailure::Session)
     }
 
     /// Runs zeros, to tell a broken session from a bad request.
     fn probe(&mut self, signature: &Signature) -> Result<(), RunError> {
         self.observer.begin();
         let result = warm_up(self.session.as_mut(), signature, 1);
-        self.observer.end();
+        let _ = self.observer.end();
         result
     }
 
@@ -187,7 +187,7 @@ impl Instance {
             let rebuilt = (self.rebuild)().and_then(|mut session| {
                 self.observer.begin();
                 let warmed = warm_up(session.as_mut(), signature, 1);
-                self.observer.end();
+                let _ = self.observer.end();
                 warmed.map(|()| session).map_err(|error| error.to_string())
             });
             match rebuilt {
@@ -204,6 +204,16 @@ impl Instance {
             }
         }
     }
+}
+
+/// A run that went well.
+struct Ran {
+    outputs: Vec<OutputTensor>,
+    rows: usize,
+    /// Rows with padding, where the model has a batch dimension.
+    padded: Option<usize>,
+    /// Whether no other version of the model ran meanwhile.
+    alone: bool,
 }
 
 enum RunFailure {
@@ -233,14 +243,8 @@ impl Execution {
         }
     }
 
-    fn answer(
-        mut self,
-        batcher: &Batcher,
-        outputs: &[OutputTensor],
-        rows: usize,
-        padded: Option<usize>,
-        reason: CloseReason,
-    ) {
+    fn answer(mut self, batcher: &Batcher, ran: &Ran, reason: CloseReason) {
+        let &Ran { ref outputs, rows, padded, alone } = ran;
         let begun = Instant::now();
         let mut start = 0;
         let replies: Vec<Result<Vec<OutputTensor>, InferError>> = self
@@ -248,13 +252,13 @@ impl Execution {
             .iter()
             .map(|(_, job_rows)| {
                 let part =
-                    padded.map_or_else(|| Ok(outputs.to_vec()), |padded| split(outputs, start, *job_rows, padded));
+                    padded.map_or_else(|| Ok(outputs.clone()), |padded| split(outputs, start, *job_rows, padded));
                 start += job_rows;
                 part
             })
             .collect();
         self.times.output = begun.elapsed();
-        batcher.ran(rows, padded.unwrap_or(rows), reason, &self.times);
+        batcher.ran(rows, padded.unwrap_or(rows), reason, &self.times, alone);
         let (run, failed_run) = (batcher.next_run(), self.failed_run);
         for (((job, _), arrived), part) in self.jobs.into_iter().zip(self.arrived).zip(replies) {
             let times = StageTimes { queue: self.closed.saturating_duration_since(arrived), ..self.times };

@@ -72,7 +72,9 @@ struct Unwatched;
 
 impl RunObserver for Unwatched {
     fn begin(&mut self) {}
-    fn end(&mut self) {}
+    fn end(&mut self) -> bool {
+        true
+    }
 }
 
 /// A batcher with one instance.

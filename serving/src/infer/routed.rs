@@ -9,7 +9,7 @@ use super::{InferResponse, attempt, shadow};
 use crate::error::{ErrorKind, InferError};
 use crate::monitor::Placed;
 use crate::registry::version::ServedVersion;
-use crate::request::InferRequest;
+use crate::request::{InferRequest, Origin};
 use crate::route::{Route, Trip, Wake};
 
 /// A request's place in a rollout.
@@ -73,8 +73,7 @@ pub(super) async fn run(
     };
     match first {
         Ok(Some(response)) => {
-            answered(assigned, &response, arrived);
-            route.count_station(&request.origin, response.failed_run.is_some());
+            answered(assigned, &request.origin, response.failed_run, arrived.elapsed());
             shadow::copy(assigned, request, &response);
             Ok(Some(response))
         }
@@ -87,9 +86,7 @@ pub(super) async fn run(
             };
             let Some(stable) = &second.stable else { return Err(error) };
             let Some(mut response) = attempt(stable, request, arrived, Some(&second)).await? else { return Ok(None) };
-            failed(assigned, &error);
-            route.count_station(&request.origin, error.kind() != ErrorKind::QueueFull);
-            route.counts(*arm).answer(arrived.elapsed(), route.objective);
+            answered_by_stable(assigned, &request.origin, &error, arrived.elapsed());
             response.instead_of_canary = *arm == Arm::Canary;
             Ok(Some(response))
         }
@@ -115,15 +112,24 @@ fn is_tried_again(kind: ErrorKind, arm: Arm) -> bool {
     }
 }
 
-fn answered(assigned: &Assigned, response: &InferResponse, arrived: Instant) {
+/// Counts an answer of the arm that was to give it, `took` after the request had arrived; perhaps after a run that failed.
+pub(crate) fn answered(assigned: &Assigned, origin: &Origin, failed: Option<u64>, took: Duration) {
     let Assigned { route, arm, .. } = assigned;
-    let counts = route.counts(*arm);
-    counts.answer(arrived.elapsed(), route.objective);
-    match response.failed_run {
+    route.counts(*arm).answer(took, route.objective);
+    route.count_station(origin, failed.is_some());
+    match failed {
         Some(run) => failed_run(assigned, Some(run)),
         None if *arm == Arm::Canary => route.dead_man.answered(),
         None => {}
     }
+}
+
+/// Counts an answer that stable gave where the attempt before had failed with `error`.
+pub(crate) fn answered_by_stable(assigned: &Assigned, origin: &Origin, error: &InferError, took: Duration) {
+    let Assigned { route, arm, .. } = assigned;
+    failed(assigned, error);
+    route.count_station(origin, error.kind() != ErrorKind::QueueFull);
+    route.counts(*arm).answer(took, route.objective);
 }
 
 /// What is said where the candidate took too long.

@@ -23,6 +23,7 @@ use crate::monitor::{MonitorHub, WatchRequest};
 use crate::repository::{FoundVersion, ModelConfig};
 use crate::state::{IntentKind, Journal, RunningSlot, RunningTable, UnixMillis, VersionId};
 use crate::supervise::{RunClock, Watchdog};
+use crate::telemetry::crowd::{Begun, Company, Crowds};
 use crate::telemetry::stats::VersionStats;
 
 /// The stage of a load that failed; a metric label.
@@ -125,6 +126,8 @@ pub struct Loader {
     pub cache_dir: PathBuf,
     /// Who watches what is served.
     pub monitor: Arc<MonitorHub>,
+    /// Which versions run beside each other.
+    pub crowds: Crowds,
 }
 
 impl Loader {
@@ -247,6 +250,7 @@ impl Loader {
             artefact_bytes: artefact_bytes(&artefact),
             threads: Mutex::default(),
         };
+        let company = self.crowds.join(&id.model);
         let mut sessions = vec![first];
         for _ in 1..config.instances.get() {
             let mut more = session(&request)?;
@@ -259,7 +263,7 @@ impl Loader {
                 batcher: Arc::clone(&batcher),
                 session,
                 rebuild: Box::new(move || backend.load(&request).map_err(|error| error.to_string())),
-                observer: Box::new(self.observe(id, config)?),
+                observer: Box::new(self.observe(id, config, company.clone())?),
             };
             let thread = instance.start(format!("takt-run-{}-{index}", id.version));
             match thread {
@@ -312,32 +316,38 @@ impl Loader {
         Ok(())
     }
 
-    fn observe(&self, id: &VersionId, config: &ModelConfig) -> Result<Observer, LoadFailure> {
+    fn observe(&self, id: &VersionId, config: &ModelConfig, company: Company) -> Result<Observer, LoadFailure> {
         let slot = self.running.claim().map_err(|error| LoadFailure::at(Stage::Threads)(error.to_string()))?;
         Ok(Observer {
             id: id.clone(),
             slot,
             clock: self.watchdog.register(&id.model, id.version, config.limits.run_timeout),
+            company,
+            begun: None,
         })
     }
 }
 
-/// Marks runs for the watchdog and for whoever judges a death.
+/// Marks runs for the watchdog, for whoever judges a death, and for whoever compares versions.
 struct Observer {
     id: VersionId,
     slot: RunningSlot,
     clock: Arc<RunClock>,
+    company: Company,
+    begun: Option<Begun>,
 }
 
 impl RunObserver for Observer {
     fn begin(&mut self) {
         self.slot.begin(&self.id);
+        self.begun = Some(self.company.begin());
         self.clock.begin();
     }
 
-    fn end(&mut self) {
+    fn end(&mut self) -> bool {
         self.clock.end();
         self.slot.end();
+        self.begun.take().is_some_and(|begun| self.company.end(begun))
     }
 }
 

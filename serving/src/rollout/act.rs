@@ -13,7 +13,7 @@ use tracing::{error, info};
 use super::active::Active;
 use super::hub::Hands;
 use super::watch::WatchedRoute;
-use crate::route::{DeadMan as Switch, Route, Shadow, StationCounts};
+use crate::route::{Route, Shadow, StationCounts};
 use crate::state::{IntentKind, UnixMillis};
 
 /// A request that the candidate keeps for longer than this share of the run's time limit is answered by stable.
@@ -91,19 +91,13 @@ impl Active {
         let stations = hands.stations();
         let drawn = self.draw_stations(&stations, share);
         let route = Arc::new(Route {
-            stable: self.stable,
-            candidate: self.candidate,
-            router,
             draw: drawn,
             objective: self.plan.gates.latency.and_then(|latency| latency.slo).map(|slo| slo.within),
             patience: limit.min(LONGEST_PATIENCE),
             promoted: self.promoted,
-            arms: Default::default(),
             stations: StationCounts::of(stations),
-            dead_man: Switch::new(self.plan.dead_man),
             shadow: (shadowed != TrafficShare::NONE).then(|| Shadow::new(batch)),
-            anonymous: Default::default(),
-            waker: hands.waker.clone(),
+            ..Route::new((self.stable, self.candidate), router, self.plan.dead_man, hands.waker.clone())
         });
         if self.cell.replace(self.current.as_ref(), Some(Arc::clone(&route))) {
             self.watched.push(WatchedRoute::new(Arc::clone(&route)));

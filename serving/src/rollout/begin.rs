@@ -95,13 +95,12 @@ impl Owner {
                 order.candidate
             )));
         }
-        let slow = plan.gates.latency.map(|latency| latency.slow.get());
         let begin = Start {
             id: RolloutId(ulid::Ulid::new().to_string()),
             stable: stable_digest,
             candidate: dir.digest(),
             salt: Salt::new(random()),
-            slow_micros: slow.map(|slow| freeze(version, slow)).unwrap_or_default(),
+            slow_micros: plan.gates.latency.map(|gate| freeze(&version.stats.run_times, &gate)).unwrap_or_default(),
             rates: rates(version),
         };
         let now = UnixMillis::from(SystemTime::now());

@@ -7,6 +7,8 @@
 //! What it must never do: give a version weight that is not ready, or go on silently after a crash. Both are decided in
 //! takt-rollout and only carried out here.
 
+#[cfg(test)]
+mod accelerated;
 mod act;
 mod active;
 mod admission;

@@ -70,7 +70,12 @@ impl Active {
         observation.events.append(&mut self.sealed);
         observation.events.append(&mut self.settled);
         if let (Some(stable), Some(candidate), Some(rollout)) = (&stable, &candidate, &self.state.rollout) {
-            observation.events.extend(self.runs.read(stable, candidate, &rollout.slow_micros));
+            let times = (&stable.stats.run_times, &candidate.stats.run_times);
+            let runs = self.runs.read(times.0, times.1, &rollout.slow_micros);
+            // Copies run when stable does not: their times are those of another hour.
+            if current.is_some_and(|route| route.share() != TrafficShare::NONE) {
+                observation.events.extend(runs);
+            }
         }
         observation
     }
@@ -124,7 +129,7 @@ impl Active {
         let (Some(stable), Some(gate)) = (stable, self.plan.gates.latency) else { return };
         let Some(rollout) = &mut self.state.rollout else { return };
         if rollout.desired == TrafficShare::NONE && rollout.exposed == 0 && rollout.slow_micros.is_empty() {
-            rollout.slow_micros = freeze(stable, gate.slow.get());
+            rollout.slow_micros = freeze(&stable.stats.run_times, &gate);
         }
     }
 

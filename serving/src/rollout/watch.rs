@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use takt_monitoring::events::Arm;
 use takt_rollout::evidence::{Drawn, Event, Exposure, Runs, StationBlock, StationEpoch, Tally};
 use takt_rollout::observation::Copies;
+use takt_rollout::plan::Latency;
 use takt_rollout::route::Arm as Client;
 
-use crate::registry::version::ServedVersion;
 use crate::route::{Route, Shadow};
-use crate::telemetry::run_times::SIZES;
+use crate::telemetry::run_times::{RunTimes, SIZES};
 
 /// After so long without a new frame the views of a part are complete.
 const PART_IS_QUIET: Duration = Duration::from_secs(2);
@@ -138,17 +138,17 @@ impl WatchedRuns {
     /// What ran since the last time, at every size with a limit. The first look only takes note.
     pub(super) fn read(
         &mut self,
-        stable: &Arc<ServedVersion>,
-        candidate: &Arc<ServedVersion>,
+        stable: &RunTimes,
+        candidate: &RunTimes,
         slow_micros: &BTreeMap<u32, u64>,
     ) -> Vec<Event> {
-        let versions = [stable, candidate].map(|version| Arc::as_ptr(version) as usize);
+        let versions = [stable, candidate].map(|times| std::ptr::from_ref(times) as usize);
         let first = self.versions.replace(versions) != Some(versions);
         let mut events = Vec::new();
         for (&batch, &micros) in slow_micros {
             let tau = Duration::from_micros(micros);
-            let read = |version: &ServedVersion| {
-                let (units, bad) = version.stats.run_times.slow(class(batch), tau);
+            let read = |times: &RunTimes| {
+                let (units, bad) = times.slow(class(batch), tau);
                 Tally { units, bad }
             };
             let mut is = [read(stable), read(candidate)];
@@ -165,11 +165,11 @@ impl WatchedRuns {
     }
 }
 
-/// Times above which a run is slow, in microseconds by batch size: those that stable has stayed below in all but `slow` of its
-/// runs. Sizes that it has hardly run are left out: nothing can be said of them.
-pub(super) fn freeze(stable: &ServedVersion, slow: f64) -> BTreeMap<u32, u64> {
+/// Times above which a run is slow, in microseconds by batch size: those that stable has stayed below in all but `gate.slow` of
+/// its runs, and `gate.slack` more. Sizes that it has hardly run are left out: nothing can be said of them.
+pub(super) fn freeze(stable: &RunTimes, gate: &Latency) -> BTreeMap<u32, u64> {
     let limit = |size: usize| {
-        let tau = stable.stats.run_times.quantile(size, 1.0 - slow, FEWEST_RUNS)?;
+        let tau = stable.quantile(size, 1.0 - gate.slow.get(), FEWEST_RUNS)?.mul_f64(1.0 + gate.slack.get());
         Some((1_u32 << size, u64::try_from(tau.as_micros()).ok()?))
     };
     (0..SIZES).filter_map(limit).collect()

@@ -113,6 +113,27 @@ pub enum Wake {
 }
 
 impl Route {
+    /// A route by parts, without an objective and without copies, on which nothing was counted. The candidate is taken out after
+    /// `dead_man` failed runs in a row.
+    #[must_use]
+    pub fn new((stable, candidate): (u64, u64), router: Router, dead_man: u32, waker: Waker) -> Self {
+        Self {
+            stable,
+            candidate,
+            router,
+            draw: None,
+            objective: None,
+            patience: Duration::from_secs(1),
+            promoted: false,
+            arms: Default::default(),
+            stations: StationCounts::default(),
+            dead_man: DeadMan::new(dead_man),
+            shadow: None,
+            anonymous: AtomicU64::new(0),
+            waker,
+        }
+    }
+
     /// Counts of an arm.
     #[must_use]
     pub fn counts(&self, arm: Arm) -> &ArmCounts {
@@ -185,21 +206,7 @@ mod tests {
 
     fn route(share: u32) -> Route {
         let share = TrafficShare::of_millionths(share);
-        Route {
-            stable: 1,
-            candidate: 2,
-            router: Router::new(Salt::new(11), share, share),
-            draw: None,
-            objective: None,
-            patience: Duration::from_secs(1),
-            promoted: false,
-            arms: Default::default(),
-            stations: StationCounts::default(),
-            dead_man: DeadMan::new(3),
-            shadow: None,
-            anonymous: AtomicU64::new(0),
-            waker: Waker::new(|_| ()),
-        }
+        Route::new((1, 2), Router::new(Salt::new(11), share, share), 3, Waker::new(|_| ()))
     }
 
     fn part(id: &str) -> Origin {

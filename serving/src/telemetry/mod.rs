@@ -1,5 +1,6 @@
 //! What the server tells of itself: counters per version, Prometheus families made from them, and traces.
 
+pub mod crowd;
 pub mod device;
 pub mod gpu;
 pub mod metrics;

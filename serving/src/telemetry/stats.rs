@@ -102,7 +102,7 @@ pub struct VersionStats {
     pub rebuilds: AtomicU64,
     /// Latency by stage.
     pub latency: StageHistograms,
-    /// Run times by batch size.
+    /// Times of runs beside which no other version of the model ran, by batch size.
     pub run_times: RunTimes,
 }
 
@@ -162,7 +162,6 @@ impl VersionStats {
             batch.infer.add(times.infer);
             batch.output.add(times.output);
         }
-        self.run_times.add(padded, times.infer);
     }
 
     /// Counts a verdict.

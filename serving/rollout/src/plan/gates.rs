@@ -80,6 +80,9 @@ pub struct Latency {
     pub margin: f64,
     /// The share of stable's runs that were slow when the limits were frozen, per batch size.
     pub slow: TrafficShare,
+    /// By how much longer a run must take to be slow. A candidate runs seldom, and finds caches and threads cold: without slack
+    /// one that is as fast would be slow more often.
+    pub slack: TrafficShare,
     /// A share of slow runs that is not worth comparing.
     pub negligible: Option<TrafficShare>,
     /// The objective end to end.
@@ -206,6 +209,7 @@ impl Default for Latency {
             tolerated: 1.25,
             margin: 3.0,
             slow: percent(1),
+            slack: percent(15),
             negligible: Some(percent(3)),
             slo: None,
         }

@@ -157,6 +157,8 @@ pub struct RawLatency {
     pub margin: Option<RawNumber>,
     /// Share of stable's runs that are called slow.
     pub slow: Option<RawShare>,
+    /// A run of either is slow only where it takes longer than that by this share.
+    pub slack: Option<RawShare>,
     /// Share not worth comparing; `"none"` for none.
     pub negligible: Option<RawShare>,
     /// End to end, an answer that takes longer is late.

@@ -55,6 +55,7 @@ impl Reader {
             tolerated: self.ratio("gates.latency.tolerated", raw.tolerated.as_ref(), default.tolerated),
             margin: self.ratio("gates.latency.margin", raw.margin.as_ref(), default.margin),
             slow: self.share_in("gates.latency.slow", raw.slow.as_ref(), default.slow, 0.1, 20.0),
+            slack: self.share_in("gates.latency.slack", raw.slack.as_ref(), default.slack, 0.0, 100.0),
             negligible: self.optional_share("gates.latency.negligible", raw.negligible.as_ref(), default.negligible),
             slo: within.map(|within| Slo { within, late }),
         };
