@@ -24,10 +24,10 @@ use std::time::{Duration, Instant};
 use kube::api::DeleteParams;
 use place::{Place, eventually};
 use serde_json::{Value, json};
-use support::{Load, Server, Workspace, named, two_versions};
+use support::rollouts::{Load, serving, status, two_versions};
+use support::{Server, Workspace};
 use takt_operator::crd::ModelRollout;
-use takt_proto::rollout::rollouts_client::RolloutsClient;
-use takt_proto::rollout::{GetRequest, Rollout};
+use takt_proto::rollout::Rollout;
 
 /// What a rollout needs in a minute of a test: a failure rate below 8 % is not worth comparing, and steps last as long as their
 /// gates need.
@@ -63,17 +63,14 @@ struct Device {
 impl Device {
     async fn start(place: &Place, name: &str, fault: &str) -> Self {
         let workspace = two_versions();
-        let server = workspace.server().fault(fault).ready().await;
-        workspace.add_bytes("m", 2, &named("two"));
-        support::index_shows(&mut server.client(), "m", 2, |line| line.state == "UNAVAILABLE").await;
+        let server = serving(&workspace, fault).await;
         place.pod(name, server.address()).await;
         let load = Load::start(&server, false);
         Self { workspace, server, load }
     }
 
     async fn rollout(&self) -> Option<Rollout> {
-        let mut client = RolloutsClient::new(self.server.channel());
-        client.get(GetRequest { model: "m".into() }).await.ok()?.into_inner().rollouts.pop()
+        status(&self.server).await
     }
 
     async fn serves(&self) -> u64 {

@@ -1,10 +1,10 @@
 //! The definitions in `deploy/crd/` are those that the program makes.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use takt_operator::crd::{definitions, files};
 
 fn folder() -> PathBuf {
@@ -27,6 +27,46 @@ fn committed_definitions_are_those_that_the_program_makes() {
         let read: Value = serde_saphyr::from_str(&text).unwrap();
         let made = definitions().into_iter().map(|definition| serde_json::to_value(definition).unwrap());
         assert!(made.into_iter().any(|made| made == read), "{name}: the text says what the definition says");
+    }
+}
+
+/// The rules that Prometheus reads, as resources of the Prometheus operator.
+#[test]
+fn committed_prometheus_rules_are_made_of_the_rules_that_are_tested() {
+    let folder = folder().with_file_name("prometheus");
+    for (rules, rule, name) in
+        [("takt.rules.yml", "prometheus-rule.yaml", "takt"), ("operator.rules.yml", "operator-rule.yaml", "takt-operator")]
+    {
+        let read: Value = serde_saphyr::from_str(&std::fs::read_to_string(folder.join(rules)).unwrap()).unwrap();
+        let resource = json!({
+            "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": name},
+            "spec": {"groups": read["groups"]}
+        });
+        let path = folder.join(rule);
+        if std::env::var_os("TAKT_BLESS").is_some() {
+            let text = serde_saphyr::to_string(&resource).unwrap();
+            std::fs::write(&path, format!("# Made of {rules} by a test, with TAKT_BLESS=1.\n{}\n", text.trim_end())).unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let committed: Option<Value> = serde_saphyr::from_str(&text).ok();
+        assert!(committed.as_ref() == Some(&resource), "{rule} is not made of {rules}: run this test with TAKT_BLESS=1");
+    }
+}
+
+#[test]
+fn alerts_about_the_operator_name_metrics_that_it_has_and_do_what_their_cases_say() {
+    let folder = folder().with_file_name("prometheus");
+    let metrics = takt_operator::run::metrics::Metrics::new().unwrap();
+    let declared = metrics.names();
+    let rules = std::fs::read_to_string(folder.join("operator.rules.yml")).unwrap();
+    let named = rules.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let unknown: BTreeSet<&str> =
+        named.filter(|name| name.starts_with("takt_operator_") && !declared.contains(*name)).collect();
+    assert!(unknown.is_empty(), "the operator has no {unknown:?}; it has {declared:?}");
+    let mut cases = std::process::Command::new("promtool");
+    match cases.args(["test", "rules", "operator.rules_test.yml"]).current_dir(folder).output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(_) => eprintln!("SKIPPED the cases of the operator's alerts: promtool is not on the path; tests/run fetches it"),
     }
 }
 

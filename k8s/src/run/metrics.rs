@@ -1,5 +1,8 @@
 //! What the operator counts of itself. Labels come from enums, never from names of objects: a fleet would drown them.
 
+use std::collections::BTreeSet;
+
+use prometheus::core::Collector;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use crate::fleet::Do;
@@ -86,6 +89,14 @@ impl Metrics {
     /// Whether this process leads.
     pub fn leads(&self, leads: bool) {
         self.leads.set(i64::from(leads));
+    }
+
+    /// Names of all metrics, also of those that have no value yet.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<String> {
+        let vectors = [&self.looks, &self.errors, &self.orders].into_iter().flat_map(Collector::desc);
+        let single = self.statuses.desc().into_iter().chain(self.leads.desc()).chain(self.seconds.desc());
+        vectors.chain(single).map(|desc| desc.fq_name.clone()).collect()
     }
 
     /// In the text format of Prometheus.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 mod device;
+mod manifests;
 mod place;
 
 use std::time::Duration;
