@@ -24,12 +24,16 @@ use crate::hands::{Cluster, ClusterError, Devices};
 use crate::lead::Leadership;
 use crate::run::metrics::Metrics;
 
+/// A rollout that has nothing to do is looked at up to so many times more rarely than one that has just begun to wait. A thousand of
+/// them ask the API server for their pods.
+const QUIET: u32 = 12;
+
 /// How often things are looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     /// While devices are at work.
     pub at_work: Duration,
-    /// While something is waited for.
+    /// While something is waited for, at first; longer where it does not come.
     pub waiting: Duration,
     /// How often figures are written where nothing else changes.
     pub figures: Duration,
@@ -51,6 +55,8 @@ pub struct Context {
     pub pace: Pace,
     /// How long failures wait.
     pub backoff: Backoff,
+    /// How long rollouts wait that have nothing to do.
+    pub quiet: Backoff,
     remembered: Mutex<HashMap<String, Remembered>>,
     left: Mutex<HashMap<String, Left>>,
 }
@@ -121,8 +127,10 @@ impl Context {
         metrics: Metrics,
         pace: Pace,
     ) -> Self {
-        let (backoff, remembered, left) = (Backoff::default(), Mutex::default(), Mutex::default());
-        Self { cluster, devices, teller, leadership, metrics, pace, backoff, remembered, left }
+        let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
+        let quiet = Backoff::new(pace.waiting, pace.waiting * QUIET);
+        let (remembered, left) = (Mutex::default(), Mutex::default());
+        Self { cluster, devices, teller, leadership, metrics, pace, backoff, quiet, remembered, left }
     }
 
     /// The term under which we may act now on something that was written under another.
@@ -177,6 +185,7 @@ impl Context {
         let uid = object.metadata.uid.as_deref().unwrap_or_default();
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.backoff.forget(uid);
+        self.quiet.forget(uid);
     }
 }
 

@@ -271,13 +271,17 @@ async fn report(applied: Applied, context: &Context) -> Result<Action, Reconcile
     }
     let uid = object.metadata.uid.clone().unwrap_or_default();
     if refused {
-        return Ok(Action::requeue(context.backoff.failed(&uid)));
+        return Ok(Action::requeue(context.backoff.wait(&uid)));
     }
     context.backoff.forget(&uid);
-    Ok(match (&decision.next.course, decision.next.at_work().next()) {
-        _ if decision.next.has_ended() => Action::await_change(),
-        _ if written || !decision.orders.is_empty() => Action::requeue(AFTER_ORDER),
-        (_, Some(_)) => Action::requeue(context.pace.at_work),
-        (_, None) => Action::requeue(context.pace.waiting),
-    })
+    if decision.next.has_ended() {
+        return Ok(Action::await_change());
+    }
+    let at_work = decision.next.at_work().next().is_some();
+    if !at_work && !written {
+        return Ok(Action::requeue(context.quiet.wait(&uid)));
+    }
+    context.quiet.forget(&uid);
+    let obeys = written || !decision.orders.is_empty();
+    Ok(Action::requeue(if obeys { AFTER_ORDER } else { context.pace.at_work }))
 }

@@ -232,7 +232,7 @@ fn again(object: &impl ResourceExt, error: &ReconcileError, context: &Context) -
         ReconcileError::Cluster(ClusterError::Gone) => Action::await_change(),
         ReconcileError::Cluster(error) => {
             warn!(object = object.name_any(), %error, "a look came to nothing");
-            Action::requeue(context.backoff.failed(object.uid().as_deref().unwrap_or_default()))
+            Action::requeue(context.backoff.wait(object.uid().as_deref().unwrap_or_default()))
         }
     }
 }
