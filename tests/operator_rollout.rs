@@ -216,7 +216,11 @@ async fn a_rollout_that_is_deleted_under_way_leaves_stable_alone() {
     let kubeconfig = place.as_operator().await;
     let operator = Operator::start(&place, &kubeconfig);
     place.rollout(json!({"model": "m", "plan": plan_without_shadow("4m")})).await;
-    place.until("5 % of clients", |object| object.status.as_ref().is_some_and(|now| now.weight.as_deref() == Some("5 %"))).await;
+    place
+        .until("5 % of clients", |object| {
+            object.status.as_ref().is_some_and(|now| now.weight.as_deref() == Some("5 %"))
+        })
+        .await;
     place.rollouts().delete("surface-2", &DeleteParams::default()).await.unwrap();
     eventually(|| async { place.rollouts().get_opt("surface-2").await.unwrap().is_none().then_some(()) })
         .await

@@ -34,9 +34,10 @@ fn committed_definitions_are_those_that_the_program_makes() {
 #[test]
 fn committed_prometheus_rules_are_made_of_the_rules_that_are_tested() {
     let folder = folder().with_file_name("prometheus");
-    for (rules, rule, name) in
-        [("takt.rules.yml", "prometheus-rule.yaml", "takt"), ("operator.rules.yml", "operator-rule.yaml", "takt-operator")]
-    {
+    for (rules, rule, name) in [
+        ("takt.rules.yml", "prometheus-rule.yaml", "takt"),
+        ("operator.rules.yml", "operator-rule.yaml", "takt-operator"),
+    ] {
         let read: Value = serde_saphyr::from_str(&std::fs::read_to_string(folder.join(rules)).unwrap()).unwrap();
         let resource = json!({
             "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": name},
@@ -45,11 +46,15 @@ fn committed_prometheus_rules_are_made_of_the_rules_that_are_tested() {
         let path = folder.join(rule);
         if std::env::var_os("TAKT_BLESS").is_some() {
             let text = serde_saphyr::to_string(&resource).unwrap();
-            std::fs::write(&path, format!("# Made of {rules} by a test, with TAKT_BLESS=1.\n{}\n", text.trim_end())).unwrap();
+            std::fs::write(&path, format!("# Made of {rules} by a test, with TAKT_BLESS=1.\n{}\n", text.trim_end()))
+                .unwrap();
         }
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let committed: Option<Value> = serde_saphyr::from_str(&text).ok();
-        assert!(committed.as_ref() == Some(&resource), "{rule} is not made of {rules}: run this test with TAKT_BLESS=1");
+        assert!(
+            committed.as_ref() == Some(&resource),
+            "{rule} is not made of {rules}: run this test with TAKT_BLESS=1"
+        );
     }
 }
 
@@ -66,7 +71,9 @@ fn alerts_about_the_operator_name_metrics_that_it_has_and_do_what_their_cases_sa
     let mut cases = std::process::Command::new("promtool");
     match cases.args(["test", "rules", "operator.rules_test.yml"]).current_dir(folder).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
-        Err(_) => eprintln!("SKIPPED the cases of the operator's alerts: promtool is not on the path; tests/run fetches it"),
+        Err(_) => {
+            eprintln!("SKIPPED the cases of the operator's alerts: promtool is not on the path; tests/run fetches it")
+        }
     }
 }
 

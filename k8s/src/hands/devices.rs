@@ -114,7 +114,9 @@ impl Devices {
         match models.iter().find(|row| row.name == rollout.subject.model && row.version == version) {
             Some(row) if row.state == "READY" => Heard::Serves,
             Some(_) => Heard::Free,
-            None => Heard::NotYet(format!("version {version} of '{}' is not in its repository yet", rollout.subject.model)),
+            None => {
+                Heard::NotYet(format!("version {version} of '{}' is not in its repository yet", rollout.subject.model))
+            }
         }
     }
 

@@ -134,7 +134,8 @@ async fn listen(observed: Observed, rollout: Rollout, context: &Context) -> Resu
     let pods = context.cluster.pods(&observed.object, &rollout.subject.selector).await?;
     let fleet = observed.status.fleet.as_ref().map_or_else(|| Fleet::new(&rollout.want), memory::read);
     let found = find(&pods, &rollout);
-    let looks: Vec<_> = found.iter().map(|(device, address)| look(device, address.as_ref(), &rollout, context)).collect();
+    let looks: Vec<_> =
+        found.iter().map(|(device, address)| look(device, address.as_ref(), &rollout, context)).collect();
     let seen = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
     let addresses = found.into_iter().filter_map(|(device, address)| Some((device, address?))).collect();
     Ok(Heards { observed, rollout, fleet, addresses, seen })

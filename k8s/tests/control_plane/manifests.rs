@@ -14,8 +14,7 @@ use serde_json::Value;
 
 use crate::place::Place;
 
-const KUSTOMIZATIONS: [&str; 5] =
-    ["overlays/cluster", "overlays/namespaced", "monitoring", "availability", "samples"];
+const KUSTOMIZATIONS: [&str; 5] = ["overlays/cluster", "overlays/namespaced", "monitoring", "availability", "samples"];
 
 /// What the operator of Prometheus reads of the parts of its resources that are used here.
 #[derive(Serialize, Deserialize)]
