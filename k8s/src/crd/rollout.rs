@@ -1,5 +1,7 @@
 //! `ModelRollout`: a version of a model, tried on a fleet.
 
+#![allow(clippy::duplicated_attributes, reason = "columns of one type are said one by one")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

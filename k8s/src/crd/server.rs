@@ -1,5 +1,7 @@
 //! `ModelServer`: pods that serve a model repository.
 
+#![allow(clippy::duplicated_attributes, reason = "columns of one type are said one by one")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
