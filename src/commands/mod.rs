@@ -20,6 +20,8 @@ mod infer;
 mod log;
 #[cfg(feature = "serve")]
 mod models;
+#[cfg(feature = "operator")]
+mod operator;
 #[cfg(feature = "pipeline")]
 mod package;
 #[cfg(feature = "pipeline")]
@@ -66,6 +68,8 @@ enum Command {
     Models(models::ModelsArgs),
     #[cfg(feature = "serve")]
     Rollout(rollout::RolloutArgs),
+    #[cfg(feature = "operator")]
+    Operator(operator::OperatorArgs),
     #[cfg(feature = "serve")]
     Check(check::CheckArgs),
     #[cfg(feature = "serve")]
@@ -108,6 +112,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Models(args) => models::run(args),
         #[cfg(feature = "serve")]
         Command::Rollout(args) => rollout::run(args),
+        #[cfg(feature = "operator")]
+        Command::Operator(args) => operator::run(args),
         #[cfg(feature = "serve")]
         Command::Check(args) => check::run(args),
         #[cfg(feature = "serve")]

@@ -7,7 +7,7 @@ use crate::metadata::{Metadata, root};
 /// What each of our crates may depend on among ours, tests included. `takt` is the program and may have all of them.
 ///
 /// `takt-artifact` is the vocabulary (element types, signatures, digests, preprocess, decision) and may be known by all.
-const MAY_KNOW: [(&str, &[&str]); 12] = [
+const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("takt-artifact", &[]),
     ("takt-ops", &[]),
     ("takt-proto", &[]),
@@ -17,6 +17,8 @@ const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("takt-graph", &["takt-artifact", "takt-backend", "takt-ops"]),
     ("takt-image", &["takt-artifact"]),
     ("takt-monitoring", &["takt-artifact", "takt-stats"]),
+    // Its devices judge: it knows their wire format and the decisions that both make.
+    ("takt-operator", &["takt-artifact", "takt-proto", "takt-rollout"]),
     (
         "takt-pipeline",
         &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring", "takt-ops", "takt-tables"],
@@ -27,14 +29,14 @@ const MAY_KNOW: [(&str, &[&str]); 12] = [
 ];
 
 /// Dependencies that are the business of few crates. A name ending in `*` stands for all that begin so.
-const ISOLATED: [(&str, &[&str]); 25] = [
+const ISOLATED: [(&str, &[&str]); 26] = [
     // The wire format ends at the server and at the client.
-    ("tonic*", &["takt", "takt-proto", "takt-serving"]),
+    ("tonic*", &["takt", "takt-operator", "takt-proto", "takt-serving"]),
     ("prost*", &["takt", "takt-graph", "takt-pipeline", "takt-proto", "takt-serving"]),
     ("protox", &["takt-graph", "takt-proto"]),
-    ("axum", &["takt-serving"]),
-    ("tokio*", &["takt", "takt-serving"]),
-    ("prometheus", &["takt-serving"]),
+    ("axum", &["takt-operator", "takt-serving"]),
+    ("tokio*", &["takt", "takt-operator", "takt-serving"]),
+    ("prometheus", &["takt-operator", "takt-serving"]),
     // The one client that calls out by itself: the webhook.
     ("ureq", &["takt-serving"]),
     ("opentelemetry*", &["takt", "takt-serving"]),
@@ -53,11 +55,14 @@ const ISOLATED: [(&str, &[&str]); 25] = [
     ("tracing-subscriber", &["takt"]),
     // Tensors with gradients stay where models are made.
     ("candle*", &["takt-graph", "takt-ops", "takt-pipeline"]),
+    // Kubernetes is the operator's, and never in an edge image.
+    // The program has it for its end-to-end tests.
+    ("kube*", &["takt", "takt-operator"]),
+    ("k8s-openapi", &["takt", "takt-operator"]),
+    ("schemars", &["takt-operator"]),
     // Frames of tables end where rows of plain columns begin.
     ("polars*", &["takt-tables"]),
     // Not there yet. When they come, they come to one crate each, and never to an edge image.
-    ("kube*", &[]),
-    ("k8s-openapi", &[]),
     ("wasmtime*", &[]),
     ("opencv*", &[]),
     ("rayon", &["takt-ops"]),

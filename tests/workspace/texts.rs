@@ -61,7 +61,7 @@ fn may_name_protobuf(path: &Path) -> bool {
 }
 
 /// All files of UTF-8 text below `folder`, with their paths from the root.
-fn text_files(folder: &Path) -> Vec<(PathBuf, String)> {
+pub fn text_files(folder: &Path) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder can be read") {
         let path = entry.expect("an entry can be read").path();

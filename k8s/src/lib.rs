@@ -1,0 +1,27 @@
+//! The Kubernetes operator: drives rollouts of model versions over fleets of devices.
+//!
+//! ```text
+//! observe -> validate -> decide -> build -> apply -> report
+//! ```
+//!
+//! What is where:
+//!
+//! - [`crd`]: the resources `ModelServer` and `ModelRollout`, and their definitions as YAML.
+//! - [`spec`]: what people wrote, checked as a whole.
+//! - [`fleet`]: many devices, one rollout: waves, evidence of all of them multiplied, the decision what is next. Pure.
+//! - [`build`]: resources and statuses made from decisions. Pure, and cannot fail.
+//! - [`hands`]: what touches the API server and the devices.
+//! - [`reconcile`]: the steps in order.
+//! - [`lead`]: one operator at a time.
+//! - [`run`]: wiring, metrics, health, the end.
+//!
+//! What it must never do: decide by silence, write to the API server without a change, or act after another operator took over.
+
+pub mod build;
+pub mod crd;
+pub mod fleet;
+pub mod hands;
+pub mod lead;
+pub mod reconcile;
+pub mod run;
+pub mod spec;
