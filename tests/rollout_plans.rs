@@ -107,6 +107,10 @@ async fn whole_stations_are_given_to_one_version_for_an_epoch() {
     assert_eq!(control(&server, Action::Abort).await.unwrap().weight, 0.0);
 }
 
+/// The rest of a `model.toml`: which classes are good.
+const JUDGING: &str = "max_batch_size = 4\nlabels = [\"ok\", \"scratch\", \"dent\", \"hole\"]\n\
+                       [decision]\noutput = \"logits\"\nactivation = \"softmax\"\ngood_classes = [\"ok\"]\n";
+
 /// What version 1 makes of a part, as an inspector's word.
 async fn word(server: &Server, part: u32) -> &'static str {
     let mut asked = of_part(0, part);
@@ -119,11 +123,7 @@ async fn word(server: &Server, part: u32) -> &'static str {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inspectors_who_contradict_the_candidate_take_it_back() {
     let workspace = two_versions();
-    workspace.configure(
-        "m",
-        "max_batch_size = 4\non_new_version = \"ignore\"\nlabels = [\"ok\", \"scratch\", \"dent\", \"hole\"]\n\
-         [decision]\noutput = \"logits\"\nactivation = \"softmax\"\ngood_classes = [\"ok\"]\n",
-    );
+    workspace.configure("m", &format!("on_new_version = \"ignore\"\n{JUDGING}"));
     let server = serving(&workspace, "m/2=wrong@rows:0.3").await;
     let load = Load::start(&server, false);
     let plan = PLAN.replace("units = 100\n", "units = 100000\n")
@@ -152,6 +152,35 @@ async fn inspectors_who_contradict_the_candidate_take_it_back() {
     }
     is_taken_back(&server, &workspace, "labels rejected it").await;
     assert_eq!(load.end().await.1, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_audit_finds_that_the_candidate_let_through_takes_it_back() {
+    let workspace = two_versions();
+    workspace.configure("m", &format!("on_new_version = \"ignore\"\n{JUDGING}"));
+    let server = workspace.server().setting("[monitor.feedback]\naudit_share = 1.0").ready().await;
+    workspace.add_bytes("m", 2, &named("two"));
+    support::index_shows(&mut server.client(), "m", 2, |line| line.state == "UNAVAILABLE").await;
+    let plan = without_shadow().replace("weight = 5\n", "weight = 45\n").replace("weight = 20\n", "weight = 50\n");
+    let plan = plan.replace("min_dwell = \"200ms\"", "min_dwell = \"4m\"") + "[gates.labels]\ninspected = 100\n";
+    start(&server, &plan).await;
+    until(&server, "stepping").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let (mut client, mut lines) = (server.client(), String::new());
+    for part in 0..200 {
+        let answer = client.model_infer(of_part(0, part)).await.unwrap();
+        let canary = answer.metadata().get("x-takt-route").unwrap() == "canary";
+        let by = json!({ "part": { "station": "s0", "part_id": format!("0-{part}") } });
+        let verdict = if canary { "defect" } else { "good" };
+        let label = json!({ "schema": 1, "by": by, "verdict": verdict, "inspector": "ada", "at": 1_000 });
+        lines.push_str(&format!("{label}\n"));
+    }
+    // The outcomes reach the monitor a moment after their answers.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (code, said) = post(server.announced("HTTP").unwrap(), "/feedback", &lines);
+    assert_eq!(code, 200, "{said}");
+    let back = is_taken_back(&server, &workspace, "labels rejected it").await;
+    assert!(back.reason.contains("escapes, from the audit"), "{}", back.reason);
 }
 
 /// Answers queries like a Prometheus whose one value is good until told otherwise.
@@ -218,4 +247,18 @@ async fn outside_a_window_nothing_is_loaded_and_taking_back_is_always_allowed() 
     assert!((86_400..7 * 86_400).contains(&wait), "{wait} s");
     assert_eq!(control(&server, Action::Abort).await.unwrap().phase, "rolled_back");
     assert_eq!(load.end().await.1, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_that_is_as_fast_is_not_taken_for_slow() {
+    let workspace = two_versions();
+    let server = serving(&workspace, "").await;
+    let load = Load::start(&server, false);
+    // The limits come from what stable did before.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let plan = without_shadow().replace("[gates.latency]\nenabled = false\n", "");
+    start(&server, &plan).await;
+    until(&server, "succeeded").await;
+    let (asked, canary) = load.end().await;
+    eprintln!("{asked} requests, {canary} by the candidate");
 }

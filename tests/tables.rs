@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use takt_tables::{Column, ParquetFile, Values};
 
 fn takt(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_takt")).args(args).output().unwrap()
@@ -156,4 +157,37 @@ fn a_column_that_is_missing_and_settings_that_make_no_sense_are_named() {
     assert!(code == Some(1) && errors.contains("has no column 'ligth'; did you mean 'light'?"), "{errors}");
     let (code, errors) = report(&["--settings", settings.to_str().unwrap()]);
     assert!(code == Some(1) && errors.contains("limits.ks is 3, expected a number from 0 to 1"), "{errors}");
+}
+
+/// Writes a Parquet file of four columns of doubles, group by group.
+fn write_numbers(path: &Path, groups: u64) {
+    const ROWS: u64 = 1 << 17;
+    let columns = |rows: std::ops::Range<u64>| {
+        let column = |factor: u64| {
+            let value = move |row: u64| Some((row * factor % 1_000_003) as f64);
+            Column::new(format!("x{factor}"), Values::Numbers(rows.clone().map(value).collect()))
+        };
+        [7919, 104_729, 15_485_863, 611_953].map(column)
+    };
+    let mut file = ParquetFile::create(path, &columns(0..0)).unwrap();
+    (0..groups).for_each(|group| file.write(&columns(group * ROWS..(group + 1) * ROWS)).unwrap());
+    file.finish().unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_takes_less_memory_than_its_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let [reference, settings] = ["reference.parquet", "settings.toml"].map(|name| folder.path().join(name));
+    // 3.1 million rows: 100 MB on either side.
+    write_numbers(&reference, 24);
+    fs::write(&settings, "exact_rows = 0\n").unwrap();
+    // Memory that is neither program nor file, in KiB; what is beyond ends the process.
+    let report = r#"ulimit -d 120000; exec "$0" drift report --reference "$1" --current "$1" --settings "$2" --json"#;
+    let program = env!("CARGO_BIN_EXE_takt");
+    let output = Command::new("sh").args(["-c", report, program]).args([&reference, &settings]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["verdict"], &report["current"]["rows"]), (&"ok".into(), &(24_u64 << 17).into()));
+    assert_eq!(report["columns"].as_array().unwrap().len(), 4);
 }

@@ -37,4 +37,4 @@ pub use config::Config;
 pub use labels::Received;
 pub use report::{Estimate, ModelQuality, Quality, QualityReport, Standing, Unknown, VersionQuality};
 pub use shift::{BadTime, Shifts, TimeOfDay};
-pub use store::{Feedback, Recovery, Stats};
+pub use store::{Audited, Feedback, Recovery, Stats};

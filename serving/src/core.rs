@@ -119,14 +119,14 @@ impl Core {
         &self.rollouts
     }
 
-    /// Takes a label: for the figures of quality, and for a rollout whose versions disagreed on the part.
+    /// Takes a label: for the figures of quality, and for a rollout whose versions disagreed on the part or let it through.
     ///
     /// # Errors
     /// As [`MonitorHub::label`].
     pub async fn label(&self, label: Label) -> Result<Received, InferError> {
-        let received = self.monitor.label(label.clone()).await?;
+        let (received, audited) = self.monitor.label(label.clone()).await?;
         if received == Received::New {
-            self.rollouts.labelled(&label);
+            self.rollouts.labelled(label, audited);
         }
         Ok(received)
     }

@@ -192,6 +192,8 @@ fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,tract_onnx=warn,tract_core=warn,ort=warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Saying on stderr that stderr takes nothing ends in a panic of whoever logs: a log on a full disk would stop serving.
+    let log = log.log_internal_errors(false);
     let log = log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     match format {
         LogFormat::Text => log.with_target(false).init(),

@@ -22,6 +22,7 @@ pub struct Launch<'a> {
     pub(super) arguments: Vec<String>,
     pub(super) fault: String,
     pub(super) settings: String,
+    pub(super) shell: String,
 }
 
 impl Launch<'_> {
@@ -43,6 +44,12 @@ impl Launch<'_> {
         self
     }
 
+    /// Commands of a shell that becomes the server, such as `trap '' XFSZ`.
+    pub fn shell(mut self, commands: &str) -> Self {
+        commands.clone_into(&mut self.shell);
+        self
+    }
+
     /// Starts it.
     pub fn spawn(self) -> Server {
         // One each: an orphan of the last server may still write to its own.
@@ -51,7 +58,12 @@ impl Launch<'_> {
         let settings = self.workspace.path("takt.toml");
         fs::write(&settings, &self.settings).unwrap();
         let log = File::create(&log_path).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_takt"))
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{}\nexec \"$0\" \"$@\"", self.shell), env!("CARGO_BIN_EXE_takt")]);
+        if self.shell.is_empty() {
+            command = Command::new(env!("CARGO_BIN_EXE_takt"));
+        }
+        let child = command
             .arg("serve")
             .arg("--model-repository")
             .arg(self.workspace.repository())

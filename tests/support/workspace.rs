@@ -79,7 +79,8 @@ impl Workspace {
     }
 
     pub fn server(&self) -> Launch<'_> {
-        Launch { workspace: self, arguments: Vec::new(), fault: String::new(), settings: "poll_secs = 1\n".into() }
+        let (fault, settings, shell) = (String::new(), "poll_secs = 1\n".into(), String::new());
+        Launch { workspace: self, arguments: Vec::new(), fault, settings, shell }
     }
 }
 

@@ -24,6 +24,7 @@ pub struct Capture {
     queues: BTreeMap<Reason, Queue>,
     predictions: HashMap<PredictionId, String>,
     evicted: u64,
+    lost: u64,
 }
 
 /// What of an image is held in memory.
@@ -77,6 +78,8 @@ pub struct CaptureStats {
     pub reasons: BTreeMap<Reason, usize>,
     /// Images that went for others since the store was opened.
     pub evicted: u64,
+    /// Images that could not be written, as on a full disk, since the store was opened.
+    pub lost: u64,
 }
 
 impl Capture {
@@ -88,7 +91,7 @@ impl Capture {
     pub fn open(dir: &Path, config: CaptureConfig) -> Result<Self, CaptureError> {
         fs::create_dir_all(dir).map_err(DiskError::at("make", dir))?;
         let (images, queues, predictions) = (HashMap::new(), BTreeMap::new(), HashMap::new());
-        let mut store = Self { dir: dir.to_owned(), config, images, queues, predictions, evicted: 0 };
+        let mut store = Self { dir: dir.to_owned(), config, images, queues, predictions, evicted: 0, lost: 0 };
         let (captured, unreadable) = list(dir)?;
         for Unreadable { path, error } in unreadable {
             match error {
@@ -121,6 +124,12 @@ impl Capture {
         reason: Reason,
         now: UnixMillis,
     ) -> Result<Kept, CaptureError> {
+        let kept = self.put(image, outcome, reason, now);
+        self.lost += u64::from(kept.is_err());
+        kept
+    }
+
+    fn put(&mut self, image: &[u8], outcome: &Outcome, reason: Reason, now: UnixMillis) -> Result<Kept, CaptureError> {
         let quota = self.config.bytes_for(reason);
         if quota == 0 {
             return Ok(Kept::Refused(Refusal::Off));
@@ -193,6 +202,7 @@ impl Capture {
             bytes: self.bytes(),
             reasons: self.queues.iter().map(|(reason, queue)| (*reason, queue.images.len())).collect(),
             evicted: self.evicted,
+            lost: self.lost,
         }
     }
 

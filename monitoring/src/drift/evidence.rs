@@ -3,7 +3,7 @@
 //! Each pane gives an e-value against "the KS distance is at most 0.05". Their process alarms at least as rarely, while
 //! nothing is wrong, as [`YEAR`] says; their product over the window is an e-value of the whole window, of which e-BH names
 //! the features that have drifted. Both see a pane's own counts only, so a slow drift is found before a window's verdict
-//! says it. After a restart evidence begins anew.
+//! says it. What the panes that outlive a restart had said is taken up again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroUsize;
@@ -23,6 +23,9 @@ const REFERENCE_ERROR: f64 = 0.01;
 
 /// Of the features that are named, at most this share is named wrongly, on average.
 const NAMED_WRONGLY: f64 = 0.05;
+
+/// Logarithms of e-values of one pane, by segment and feature.
+pub type PaneEvidence = BTreeMap<String, BTreeMap<String, f64>>;
 
 /// Evidence that a feature has drifted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -62,10 +65,25 @@ impl Processes {
         Self { window, average_run_length, features: BTreeMap::new() }
     }
 
-    /// Takes in a feature's distance of the pane that was just sealed.
-    pub(super) fn observe(&mut self, segment: &str, feature: &str, now: UnixMillis, ks: PaneKs) {
+    /// Takes in a feature's distance of the pane that was just sealed, and gives the logarithm of its e-value.
+    pub(super) fn observe(&mut self, segment: &str, feature: &str, now: UnixMillis, ks: PaneKs) -> f64 {
         let PaneKs { lo, n, m } = ks;
         let e_value = PaneTest::new(PaneTest::TAU, REFERENCE_ERROR, n).ln_e_value(lo, m);
+        let (process, alarmed) = self.weigh(segment, feature, e_value, now);
+        process.alarms += u64::from(alarmed);
+        e_value
+    }
+
+    /// Takes in what a pane had said before a restart. An alarm of then is remembered, and not counted again.
+    pub(super) fn resume(&mut self, pane: &PaneEvidence, sealed_at: UnixMillis) {
+        for (segment, features) in pane {
+            for (feature, e_value) in features {
+                self.weigh(segment, feature, *e_value, sealed_at);
+            }
+        }
+    }
+
+    fn weigh(&mut self, segment: &str, feature: &str, e_value: f64, now: UnixMillis) -> (&mut Process, bool) {
         let process = self.features.entry(segment.to_owned()).or_default().entry(feature.to_owned());
         let process = process.or_insert_with(|| Process {
             process: PaneProcess::new(self.average_run_length),
@@ -73,14 +91,15 @@ impl Processes {
             alarms: 0,
             last_alarm: None,
         });
-        if process.process.update(e_value) {
-            process.alarms += 1;
+        let alarmed = process.process.update(e_value);
+        if alarmed {
             process.last_alarm = Some(now);
         }
         process.window.push_back(e_value);
         while process.window.len() > self.window.get() {
             process.window.pop_front();
         }
+        (process, alarmed)
     }
 
     /// Evidence of each feature of a segment.
@@ -127,6 +146,20 @@ mod tests {
         let report = processes.report("*")["noise"];
         assert!((report.average_run_length - 105_120.0).abs() < 1e-6);
         assert!((report.log10 - 0.5_f64.log10()).abs() < 1e-12 && report.alarms == 0 && !report.named);
+    }
+
+    #[test]
+    fn evidence_goes_on_after_a_restart_and_an_alarm_is_not_counted_twice() {
+        let (mut whole, mut kept) = (processes(), Vec::new());
+        for pane in 0..8 {
+            let e_value = whole.observe("*", "noise", UnixMillis(pane), ks(0.18));
+            kept.push(PaneEvidence::from([("*".to_owned(), BTreeMap::from([("noise".to_owned(), e_value)]))]));
+        }
+        let mut resumed = processes();
+        (0..).zip(&kept).for_each(|(at, pane)| resumed.resume(pane, UnixMillis(at)));
+        let (before, after) = (whole.report("*")["noise"], resumed.report("*")["noise"]);
+        assert!(before.alarms > 0, "{before:?}");
+        assert_eq!(after, EvidenceReport { alarms: 0, ..before });
     }
 
     #[test]

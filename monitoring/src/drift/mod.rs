@@ -23,7 +23,7 @@ pub use builder::{Reference, Row, TooFewRows, build, comparable};
 pub use config::{DriftConfig, Limits};
 pub use counters::{Counters, Seen};
 pub use evaluate::{Evidence, evaluate};
-pub use evidence::EvidenceReport;
+pub use evidence::{EvidenceReport, PaneEvidence};
 pub use learn::{LearnRule, Learner, Progress};
 pub use monitor::DriftMonitor;
 pub use pane::{Pane, Window};

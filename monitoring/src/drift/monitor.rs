@@ -7,7 +7,7 @@ use takt_artifact::profile::Profile;
 use super::config::DriftConfig;
 use super::counters::{Counters, Seen};
 use super::evaluate::{Evidence, evaluate, pane_ks};
-use super::evidence::Processes;
+use super::evidence::{PaneEvidence, Processes};
 use super::lag::{Lags, PaneLags, autocorrelation};
 use super::pane::{Pane, SegmentCounts, Window};
 use super::report::{DriftReport, FeatureReport, SegmentReport, WindowReport};
@@ -58,23 +58,24 @@ impl DriftMonitor {
         self.lags.observe(segment, seen.station.unwrap_or_default(), seen.values);
     }
 
-    /// Ends the pane that is open and gives it, for keeping.
-    pub fn seal(&mut self, now: UnixMillis) -> Pane {
+    /// Ends the pane that is open and gives it with what it said, for keeping.
+    pub fn seal(&mut self, now: UnixMillis) -> (Pane, PaneEvidence) {
         let reading = self.counters.read();
         let pane = reading.since(&self.last).trimmed();
         self.last = reading;
-        self.resume(now, pane.clone());
+        self.window.push(now, pane.clone(), self.config.window.get());
         let lags = self.lags.seal();
         self.pane_lags.push_back(lags);
         while self.pane_lags.len() > self.config.window.get() {
             self.pane_lags.pop_front();
         }
-        self.weigh(now, &pane);
-        pane
+        let evidence = self.weigh(now, &pane);
+        (pane, evidence)
     }
 
     /// Takes in a pane as evidence.
-    fn weigh(&mut self, now: UnixMillis, pane: &Pane) {
+    fn weigh(&mut self, now: UnixMillis, pane: &Pane) -> PaneEvidence {
+        let mut said = PaneEvidence::new();
         for (name, counts) in &pane.segments {
             let Some(reference) = self.profile.segments.get(name) else { continue };
             let lags = autocorrelation(self.pane_lags.iter(), name);
@@ -83,14 +84,20 @@ impl DriftMonitor {
                 let evidence = index.map(|at| Evidence { segment: counts, counts: of, autocorrelation: lags[at] });
                 let ks = reference.features.get(feature).zip(evidence).and_then(|(of, evidence)| pane_ks(of, evidence));
                 if let Some(ks) = ks {
-                    self.processes.observe(name, feature, now, ks);
+                    let e_value = self.processes.observe(name, feature, now, ks);
+                    // JSON knows no infinity.
+                    if e_value.is_finite() {
+                        said.entry(name.clone()).or_default().insert(feature.clone(), e_value);
+                    }
                 }
             }
         }
+        said
     }
 
     /// Puts back a pane that was sealed earlier, as after a restart; oldest first.
-    pub fn resume(&mut self, sealed_at: UnixMillis, pane: Pane) {
+    pub fn resume(&mut self, sealed_at: UnixMillis, pane: Pane, evidence: &PaneEvidence) {
+        self.processes.resume(evidence, sealed_at);
         self.window.push(sealed_at, pane, self.config.window.get());
     }
 

@@ -16,8 +16,8 @@ use super::labels::{Classes, Kept, Labels, Received, addresses};
 use super::record::{Predicted, Record, Records};
 use super::report::{self, QualityReport};
 use super::settled::Settled;
-use super::units::{Prediction, Truth, Units, part_key};
-use crate::events::{Label, Outcome, PredictionId, Subject, UnixMillis};
+use super::units::{Judged, Prediction, Truth, Units, part_key};
+use crate::events::{Arm, Label, Name, Outcome, PredictionId, Subject, UnixMillis};
 use crate::log::{self, LogError, Segments, Skipped};
 
 /// Joins labels with predictions. Belongs to one thread.
@@ -40,6 +40,23 @@ pub struct Feedback {
     pub(super) next: u64,
     pub(super) now: UnixMillis,
     pub(super) forgotten_labels: u64,
+    /// Labels that count and are not on disk: sent again, they are written.
+    unwritten: Vec<Label>,
+}
+
+/// A part that was let through and inspected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audited {
+    /// Which model let it through.
+    pub model: Name,
+    /// Which of its versions.
+    pub version: VersionDigest,
+    /// For whom.
+    pub arm: Arm,
+    /// When its first view was.
+    pub routed_at: UnixMillis,
+    /// It was defective.
+    pub escaped: bool,
 }
 
 /// Which predictions a segment holds: ordinals in `from <= ordinal < until`.
@@ -74,6 +91,9 @@ pub struct Stats {
     pub segments: log::Stats,
 }
 
+/// Labels that are remembered as not written.
+const MOST_UNWRITTEN: usize = 10_000;
+
 /// Versions whose classes are remembered.
 const MOST_VERSIONS: usize = 64;
 
@@ -100,6 +120,7 @@ impl Feedback {
             settled,
             now,
             forgotten_labels: 0,
+            unwritten: Vec::new(),
         };
         let skipped = store.replay()?;
         Ok((store, Recovery { skipped, settled_lost }))
@@ -134,8 +155,15 @@ impl Feedback {
         let kept = Kept { received: now, segment: self.segments.current() };
         let received = self.labels.add(label.clone(), kept);
         self.forgotten_labels += self.labels.bound(self.config.max_labels) as u64;
-        if received != Received::Known {
-            self.write(&Record::Labelled { label: label.clone(), received: now })?;
+        let waits = self.unwritten.iter().position(|other| other == label);
+        if received != Received::Known || waits.is_some() {
+            if let Err(error) = self.write(&Record::Labelled { label: label.clone(), received: now }) {
+                if waits.is_none() && self.unwritten.len() < MOST_UNWRITTEN {
+                    self.unwritten.push(label.clone());
+                }
+                return Err(error);
+            }
+            waits.map(|at| self.unwritten.swap_remove(at));
         }
         Ok(received)
     }
@@ -147,6 +175,28 @@ impl Feedback {
         let flagged = self.predictions.iter().filter(|prediction| prediction.verdict == Verdict::Defect);
         let good = |prediction: &&Prediction| self.labels.truth(prediction, &self.classes).0 == Truth::Good;
         flagged.filter(|of| addresses(about, of)).filter(good).map(|prediction| prediction.id).collect()
+    }
+
+    /// The parts that a label is about, that were passed, and of which it is known by now what they are; none where passed parts
+    /// are not inspected at random: then what is known of them says nothing about the others.
+    #[must_use]
+    pub fn audited(&self, about: &Subject) -> Vec<Audited> {
+        if self.config.audit_share.is_none() {
+            return Vec::new();
+        }
+        let addressed = self.predictions.iter().filter(|prediction| addresses(about, prediction));
+        let units = Units::of(addressed, self.config.part_span());
+        let judged = units.iter().filter_map(|unit| unit.judge(&self.labels, &self.classes));
+        let audited = |judged: Judged<'_>| {
+            let escaped = match judged.truth {
+                Truth::Good => false,
+                Truth::Defect => true,
+                Truth::Unlabelled | Truth::Unresolved => return None,
+            };
+            let Cell { model, version, arm, .. } = &**judged.cell;
+            Some(Audited { model: model.clone(), version: *version, arm: *arm, routed_at: judged.at, escaped })
+        };
+        judged.filter(|judged| judged.verdict == Verdict::Good).filter_map(audited).collect()
     }
 
     /// Says which classes of a version mean that a part is good, as its decision does: all of its labels, `true` for

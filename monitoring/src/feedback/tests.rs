@@ -129,6 +129,29 @@ fn escapes_are_unknown_unless_passed_parts_are_inspected_at_random() {
 }
 
 #[test]
+fn what_an_audit_found_is_told_part_by_part() {
+    let dir = folder();
+    let mut store = open(dir.path(), Config { audit_share: Some(0.1), ..Config::default() });
+    predict(&mut store, &[Good, Defect, Good, Good]);
+    let found = |store: &Feedback, number| {
+        store.audited(&part(number)).iter().map(|audited| (audited.arm, audited.escaped)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&store, 0), [], "nobody has looked");
+    for (number, verdict) in [(0, LabelVerdict::Defect), (1, LabelVerdict::Defect), (2, LabelVerdict::Good)] {
+        say(&mut store, part(number), verdict);
+    }
+    let arm = outcome(0, Good).arm;
+    assert_eq!(found(&store, 0), [(arm, true)]);
+    assert_eq!(found(&store, 1), [], "it was not let through");
+    assert_eq!(found(&store, 2), [(arm, false)]);
+
+    let (_dir, mut store) = fresh();
+    predict(&mut store, &[Good]);
+    say(&mut store, part(0), LabelVerdict::Defect);
+    assert_eq!(found(&store, 0), [], "without an audit it was not chosen at random");
+}
+
+#[test]
 fn views_of_a_part_are_one_unit_and_any_of_them_may_flag_it() {
     let (_dir, mut store) = fresh();
     for (view, verdict) in (0..).zip([Good, Defect, Good]) {
@@ -446,6 +469,18 @@ fn a_disk_that_fails_is_told_and_the_join_goes_on() {
     assert_eq!(store.predicted(&outcome(0, Defect)).unwrap_err().kind(), "io");
     assert_eq!(store.labelled(&label(part(0), LabelVerdict::Good, "mk", 1), START).unwrap_err().kind(), "paused");
     assert_eq!(all(&store).counts.flagged, findings(0, 1, 0));
+
+    // Sent again it is tried again; once there is a disk it is on it, and then it is known.
+    let again = label(part(0), LabelVerdict::Good, "mk", 1);
+    assert_eq!(store.labelled(&again, START).unwrap_err().kind(), "paused");
+    fs::create_dir(dir.path()).unwrap();
+    store.tick(after(60_000)).unwrap();
+    let records = |store: &Feedback| store.stats().segments.records - store.stats().segments.lost;
+    assert_eq!(records(&store), 0);
+    assert_eq!((store.labelled(&again, START).unwrap(), records(&store)), (Received::Known, 1));
+    assert_eq!((store.labelled(&again, START).unwrap(), records(&store)), (Received::Known, 1));
+    drop(store);
+    assert_eq!(open(dir.path(), Config::default()).stats().labels, 1);
 }
 
 #[test]

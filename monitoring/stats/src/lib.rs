@@ -24,7 +24,7 @@ pub mod ks;
 pub mod mix;
 pub mod noncentral;
 pub mod null;
-mod order;
+pub mod order;
 pub mod proportion;
 pub mod psi;
 pub mod quantile;

@@ -6,15 +6,21 @@ mod key;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 pub(crate) use buckets::Buckets;
 pub(crate) use key::key;
 
 /// Below this size sorting is as fast as anything.
 pub(crate) const LARGE: usize = 32_768;
 
-/// The values that are not NaN, ascending; -0 comes back as +0.
-pub(crate) fn ascending(values: &[f64]) -> Vec<f64> {
-    sorted_keys(values).into_iter().map(key::number).collect()
+/// The values that are not NaN, ascending, with +0 for -0; what is so already is not copied.
+#[must_use]
+pub fn ascending(values: &[f64]) -> Cow<'_, [f64]> {
+    let negative_zero = (-0.0_f64).to_bits();
+    // A NaN is in no order with anything, but may be alone.
+    let ready = values.is_sorted() && values.iter().all(|x| x.to_bits() != negative_zero && !x.is_nan());
+    if ready { values.into() } else { sorted_keys(values).into_iter().map(key::number).collect() }
 }
 
 /// The same as keys. Integers sort twice as fast as numbers do by their total order.

@@ -8,7 +8,7 @@ mod count;
 mod tests;
 
 pub use binned::{Binned, Binning, Bins, binned, categories};
-pub use count::count;
+pub use count::{count, count_sorted};
 
 use crate::grid;
 

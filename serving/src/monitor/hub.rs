@@ -14,7 +14,7 @@ use takt_artifact::profile::Profile;
 use takt_monitoring::alert::{Alerts, Firing};
 use takt_monitoring::drift::comparable;
 use takt_monitoring::events::{Label, Name, UnixMillis};
-use takt_monitoring::feedback::Received;
+use takt_monitoring::feedback::{Audited, Received};
 use tokio::sync::oneshot;
 
 use super::alerts::said;
@@ -79,7 +79,7 @@ pub struct MonitorHub {
 /// A label on its way to the store.
 struct LabelJob {
     label: Label,
-    done: oneshot::Sender<Result<Received, String>>,
+    done: oneshot::Sender<Result<(Received, Vec<Audited>), String>>,
 }
 
 struct Shared {
@@ -166,11 +166,11 @@ impl MonitorHub {
         self.shared.report.load_full()
     }
 
-    /// Takes a label.
+    /// Takes a label, and gives the parts of an audit of which it is the first word.
     ///
     /// # Errors
     /// The store is behind, off, or the disk refuses; sending the label again is right, and counts it once.
-    pub async fn label(&self, label: Label) -> Result<Received, InferError> {
+    pub async fn label(&self, label: Label) -> Result<(Received, Vec<Audited>), InferError> {
         let unavailable = |why: String| InferError::new(ErrorKind::Unavailable, why);
         let (done, received) = oneshot::channel();
         self.labels.try_send(LabelJob { label, done }).map_err(|_| {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use takt_artifact::profile::Profile;
-use takt_monitoring::drift::{Pane, Row};
+use takt_monitoring::drift::{Pane, PaneEvidence, Row};
 use takt_monitoring::events::{Features, UnixMillis};
 use takt_monitoring::features::{VISION, VISION_LEN};
 
@@ -33,6 +33,9 @@ pub(super) struct KeptPane {
     /// sha256 of the reference that it was counted over.
     pub(super) reference: String,
     pub(super) pane: Pane,
+    /// What it said.
+    #[serde(default, skip_serializing_if = "PaneEvidence::is_empty")]
+    pub(super) evidence: PaneEvidence,
 }
 
 /// A row of a reference to be, as a line.
@@ -221,7 +224,12 @@ mod tests {
     use super::*;
 
     fn pane(at: u64) -> KeptPane {
-        KeptPane { sealed_at: UnixMillis(at), reference: "r".to_owned(), pane: Pane::default() }
+        KeptPane {
+            sealed_at: UnixMillis(at),
+            reference: "r".to_owned(),
+            pane: Pane::default(),
+            evidence: PaneEvidence::new(),
+        }
     }
 
     fn times(keep: &Keep) -> Vec<u64> {

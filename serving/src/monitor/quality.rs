@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use takt_artifact::VersionDigest;
 use takt_monitoring::capture::{Capture, Reason};
 use takt_monitoring::events::{Label, Outcome, UnixMillis};
-use takt_monitoring::feedback::{Feedback, Received};
+use takt_monitoring::feedback::{Audited, Feedback, Received};
 use takt_monitoring::log::{LogError, Writer};
 
 use super::clock;
@@ -92,8 +92,8 @@ impl Quality {
         }
     }
 
-    /// Takes a label; an error says why it is not kept.
-    pub(super) fn label(&mut self, label: &Label, now: UnixMillis) -> Result<Received, String> {
+    /// Takes a label, and gives the parts of an audit of which it is the first word; an error says why it is not kept.
+    pub(super) fn label(&mut self, label: &Label, now: UnixMillis) -> Result<(Received, Vec<Audited>), String> {
         let Some(feedback) = &mut self.feedback else {
             return Err(
                 "this server takes no labels: monitor.take_feedback is false, or its store could not be opened \
@@ -101,7 +101,12 @@ impl Quality {
                     .to_owned(),
             );
         };
+        let before = feedback.audited(&label.by);
         let received = feedback.labelled(label, now).map_err(|error| error.to_string())?;
+        let known = |part: &Audited| {
+            before.iter().any(|other| (other.version, other.routed_at) == (part.version, part.routed_at))
+        };
+        let audited = feedback.audited(&label.by).into_iter().filter(|part| !known(part)).collect();
         if let (Some(capture), true) = (&mut self.capture, received != Received::Known) {
             // A label may make an image worth more than it was kept for.
             let rejects = feedback.false_rejects(&label.by);
@@ -113,7 +118,7 @@ impl Quality {
             Received::Revised => self.labels.revised += 1,
             Received::Known => self.labels.known += 1,
         }
-        Ok(received)
+        Ok((received, audited))
     }
 
     /// To be called often; does its work once a second.

@@ -131,9 +131,9 @@ impl Watched {
         self.health.seal(&self.stats, window);
         match &mut self.state {
             State::Judging(monitor) => {
-                let pane = monitor.seal(now);
+                let (pane, evidence) = monitor.seal(now);
                 let reference = monitor.profile().reference_sha256.clone();
-                self.keep.keep_pane(&KeptPane { sealed_at: now, reference, pane }, window)
+                self.keep.keep_pane(&KeptPane { sealed_at: now, reference, pane, evidence }, window)
             }
             State::Learning { learner, fresh } => {
                 let fresh = std::mem::take(fresh);
@@ -198,7 +198,7 @@ impl State {
         let window = config.pane * u32::try_from(config.window.get()).unwrap_or(u32::MAX);
         for kept in keep.panes(&reference) {
             if kept.sealed_at <= now && now.since(kept.sealed_at) <= window {
-                monitor.resume(kept.sealed_at, kept.pane);
+                monitor.resume(kept.sealed_at, kept.pane, &kept.evidence);
             }
         }
         Self::Judging(Box::new(monitor))

@@ -1,7 +1,7 @@
 //! What is done about a rollout: on the registry, the journal, and the route that requests read.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use takt_artifact::share::TrafficShare;
 use takt_rollout::action::{Action, Do};
@@ -101,6 +101,7 @@ impl Active {
         });
         if self.cell.replace(self.current.as_ref(), Some(Arc::clone(&route))) {
             self.watched.push(WatchedRoute::new(Arc::clone(&route)));
+            self.shares.turned(UnixMillis::from(SystemTime::now()), share);
             self.current = Some(route);
         } else {
             error!(
@@ -144,6 +145,6 @@ impl Active {
 
 /// Epochs are counted from 1970, so that a restart within one draws the same stations.
 fn epoch_number(epoch: Duration) -> u64 {
-    let now = UnixMillis::from(std::time::SystemTime::now());
+    let now = UnixMillis::from(SystemTime::now());
     now.0 / u64::try_from(epoch.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -8,14 +8,15 @@ use std::time::Instant;
 
 use takt_artifact::share::TrafficShare;
 use takt_monitoring::events::{Arm, Label};
-use takt_rollout::evidence::Event;
+use takt_monitoring::feedback::Audited;
+use takt_rollout::evidence::{Audit, Event, Tally};
 use takt_rollout::observation::{Command, DeadMan};
 use takt_rollout::plan::Rates;
 use takt_rollout::state::{Phase, Rollout, Stage};
 use takt_rollout::{Plan, State};
 
 use super::hub::Hands;
-use super::labels::Disputes;
+use super::labels::{Disputes, Shares};
 use super::query::Queries;
 use super::store::Stored;
 use super::watch::{WatchedRoute, WatchedRuns};
@@ -54,6 +55,8 @@ pub(super) struct Active {
     pub(super) sealed: Vec<Event>,
     pub(super) disputes: Disputes,
     pub(super) settled: Vec<Event>,
+    /// Which share was in force when, in this process.
+    pub(super) shares: Shares,
     pub(super) queries: Option<Queries>,
 }
 
@@ -93,6 +96,7 @@ impl Active {
             sealed: Vec::new(),
             disputes: Disputes::default(),
             settled: Vec::new(),
+            shares: Shares::default(),
         };
         // From the beginning: a candidate that is loaded would otherwise be the newest version, and answer everybody.
         active.set_route(hands, TrafficShare::NONE, TrafficShare::NONE);
@@ -122,13 +126,28 @@ impl Active {
     }
 
     /// What a person said of a part.
-    pub(super) fn labelled(&mut self, label: &Label, hands: &Hands) {
+    pub(super) fn labelled(&mut self, label: &Label, audited: &[Audited], hands: &Hands) {
         let Some(gate) = self.plan.gates.labels else { return };
+        let of_this = |part: &&Audited| part.model.as_str() == self.model;
+        let found: Vec<Event> = audited.iter().filter(of_this).filter_map(|part| self.audit(part)).collect();
+        self.settled.extend(found);
         let snapshot = hands.registry.table().snapshot();
         let stable = snapshot.get(self.model.as_str()).and_then(|served| served.versions.get(&self.stable));
         if let Some(stable) = stable {
             self.settled.extend(self.disputes.settle(label, stable, gate.inspected));
         }
+    }
+
+    /// What a part of an audit says, if it was drawn for one of the versions: under no share there was nothing to draw.
+    fn audit(&self, part: &Audited) -> Option<Event> {
+        let rollout = self.rollout()?;
+        let rho = self.shares.at(part.routed_at).filter(|share| *share != TrafficShare::NONE)?;
+        let tally = |arm, digest| {
+            let its = part.arm == arm && part.version == digest;
+            Tally { units: u64::from(its), bad: u64::from(its && part.escaped) }
+        };
+        let (stable, canary) = (tally(Arm::Stable, rollout.stable), tally(Arm::Canary, rollout.candidate));
+        (stable.units + canary.units > 0).then_some(Event::Audited(Audit { rho, stable, canary }))
     }
 
     /// The rollout has ended: what is loaded is the registry's affair again. The route stays in force until

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 use takt_monitoring::events::Label;
+use takt_monitoring::feedback::Audited;
 use takt_rollout::observation::{Command, Copies};
 use takt_rollout::plan::{Feasibility, Rates, feasibility};
 use takt_rollout::{Plan, Progress};
@@ -91,7 +92,7 @@ pub(super) type Done<T> = oneshot::Sender<Result<T, InferError>>;
 pub(super) enum Message {
     Start(Box<StartOrder>, Done<RolloutReport>),
     Control { model: String, command: Command, reason: String, done: Done<RolloutReport> },
-    Label(Box<Label>),
+    Label { label: Box<Label>, audited: Vec<Audited> },
     Wake(Wake),
     Stop,
 }
@@ -163,10 +164,10 @@ impl RolloutHub {
         self.ask(|done| Message::Control { model, command, reason, done }).await
     }
 
-    /// A label has come: it may settle on what the versions of a rollout disagreed. Never waits; a label that is lost here is
-    /// evidence that is not used.
-    pub fn labelled(&self, label: &Label) {
-        let _ = self.messages.try_send(Message::Label(Box::new(label.clone())));
+    /// A label has come: it may settle on what the versions of a rollout disagreed, or say what one of them let through in an
+    /// audit. Never waits; a label that is lost here is evidence that is not used.
+    pub fn labelled(&self, label: Label, audited: Vec<Audited>) {
+        let _ = self.messages.try_send(Message::Label { label: Box::new(label), audited });
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Done<T>) -> Message) -> Result<T, InferError> {

@@ -1,4 +1,5 @@
-//! Labels of parts on which the versions disagreed: exactly one of them was right.
+//! What labels say of a rollout: of parts on which the versions disagreed, where exactly one of them was right, and of parts that
+//! an audit chose.
 
 use std::collections::VecDeque;
 
@@ -8,9 +9,32 @@ use takt_rollout::evidence::{Event, LabelPair};
 
 use crate::registry::version::ServedVersion;
 use crate::route::Discordant;
+use crate::state::UnixMillis;
 
 /// Disagreements that wait for a label, at most; the oldest go first.
 const MOST: usize = 10_000;
+
+/// Shares that are remembered; older ones belong to labels that come very late.
+const MOST_SHARES: usize = 256;
+
+/// Which share of traffic was the candidate's when.
+#[derive(Debug, Default)]
+pub(super) struct Shares(VecDeque<(UnixMillis, TrafficShare)>);
+
+impl Shares {
+    /// From now on it is this.
+    pub(super) fn turned(&mut self, now: UnixMillis, share: TrafficShare) {
+        self.0.push_back((now, share));
+        if self.0.len() > MOST_SHARES {
+            self.0.pop_front();
+        }
+    }
+
+    /// What was in force then; `None` where nobody remembers.
+    pub(super) fn at(&self, moment: UnixMillis) -> Option<TrafficShare> {
+        self.0.iter().rev().find(|(from, _)| *from <= moment).map(|(_, share)| *share)
+    }
+}
 
 /// Disagreements that no label has settled yet.
 #[derive(Debug, Default)]
@@ -65,5 +89,21 @@ fn concerns(subject: &Subject, dispute: &Discordant) -> bool {
         Subject::Part { station: at, part_id } => station(at) && dispute.part.as_deref() == Some(&part_id.to_string()),
         // Of a whole time it is not known which part was which.
         Subject::Span { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_of_the_past_finds_the_share_of_then() {
+        let mut shares = Shares::default();
+        assert_eq!(shares.at(UnixMillis(5)), None);
+        for (at, percent) in [(10, 5), (20, 20), (30, 0)] {
+            shares.turned(UnixMillis(at), TrafficShare::of_millionths(10_000 * percent));
+        }
+        let percent = |at| shares.at(UnixMillis(at)).map(|share| share.millionths() / 10_000);
+        assert_eq!([9, 10, 19, 25, 99].map(percent), [None, Some(5), Some(5), Some(20), Some(0)]);
     }
 }

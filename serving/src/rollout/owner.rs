@@ -65,8 +65,8 @@ impl Owner {
                 Ok(Message::Control { model, command, reason, done }) => {
                     let _ = done.send(self.control(&model, command, &reason));
                 }
-                Ok(Message::Label(label)) => {
-                    self.active.values_mut().for_each(|active| active.labelled(&label, &self.hands));
+                Ok(Message::Label { label, audited }) => {
+                    self.active.values_mut().for_each(|active| active.labelled(&label, &audited, &self.hands));
                     continue;
                 }
                 Ok(Message::Wake(Wake::Tripped(model, trip))) => {

@@ -169,7 +169,8 @@ impl WatchedRuns {
 /// its runs, and `gate.slack` more. Sizes that it has hardly run are left out: nothing can be said of them.
 pub(super) fn freeze(stable: &RunTimes, gate: &Latency) -> BTreeMap<u32, u64> {
     let limit = |size: usize| {
-        let tau = stable.quantile(size, 1.0 - gate.slow.get(), FEWEST_RUNS)?.mul_f64(1.0 + gate.slack.get());
+        let usual = stable.quantile(size, 1.0 - gate.slow.get(), FEWEST_RUNS)?;
+        let tau = usual + usual.mul_f64(gate.slack.get()).max(gate.least);
         Some((1_u32 << size, u64::try_from(tau.as_micros()).ok()?))
     };
     (0..SIZES).filter_map(limit).collect()

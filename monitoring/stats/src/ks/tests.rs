@@ -92,7 +92,7 @@ fn large_samples_have_the_distance_of_a_full_merge() {
     ];
     for (a, b) in cases {
         let found = two_samples(&a, &b).unwrap();
-        let sorted = [&a, &b].map(|side| crate::order::ascending(side));
+        let sorted = [&a, &b].map(|side| crate::order::ascending(side).into_owned());
         let share = |side: &[f64], to: f64| side.partition_point(|x| *x <= to) as f64 / side.len() as f64;
         let gaps = sorted.iter().flatten().map(|x| (share(&sorted[0], *x) - share(&sorted[1], *x)).abs());
         let full = gaps.fold(0.0, f64::max);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ZeroRule, count, of_bins};
+use super::{ZeroRule, count, count_sorted, of_bins};
 use crate::grid::cuts;
 use crate::order::{ascending, at_ranks};
 
@@ -124,7 +124,7 @@ fn sturges_union(reference: &[f64], current: &[f64]) -> Option<Binned> {
         return Some(Binned { bins: Bins::Values(values), reference, current, missing });
     }
     let edges = equal_width_edges(r, c);
-    let [reference, current] = [r, c].map(|side| count(side, &edges));
+    let [reference, current] = [r, c].map(|side| count_sorted(side, &edges));
     Some(Binned { bins: Bins::Intervals(edges), reference, current, missing })
 }
 

@@ -1,20 +1,19 @@
 //! Columns of numbers whose values fit into memory.
 
-use std::num::NonZeroUsize;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use takt_stats::distance::{jensen_shannon, wasserstein};
 use takt_stats::grid::KsBounds;
 use takt_stats::ks::two_samples;
-use takt_stats::psi::{Binning as Bins, binned, count};
+use takt_stats::order::ascending;
+use takt_stats::psi::{Binning as Bins, binned, count_sorted};
 use takt_stats::quantile::of_sorted;
 
 use super::figures::{self, Held};
 use super::pairs::Pair;
 use super::report::{ColumnReport, Comparison, Histogram, Numbers};
 use super::settings::{Binning, Settings};
+use super::workers::each;
 use crate::error::TableError;
 use crate::table::Table;
 
@@ -36,12 +35,21 @@ pub(super) fn compare(
     let rows = [tables[0].rows()?, tables[1].rows()?];
     let column = 8 * (rows[0] + rows[1]).max(1);
     let together = (BYTES as u64 / column).clamp(1, pairs.len().max(1) as u64) as usize;
+    let names: Vec<&str> = pairs.iter().map(|pair| pair.name.as_str()).collect();
+    if tables.iter().all(|table| table.is_columnar()) {
+        let values = |side: usize, name: &str| Ok(read(tables[side], &[name], rows[side])?.pop().unwrap_or_default());
+        return each(&names, together, |name| Ok(one(name, [values(0, name)?, values(1, name)?], settings)));
+    }
     let mut reports = Vec::with_capacity(pairs.len());
-    for pairs in pairs.chunks(together) {
-        let names: Vec<&str> = pairs.iter().map(|pair| pair.name.as_str()).collect();
-        let [reference, current] = [read(tables[0], &names, rows[0])?, read(tables[1], &names, rows[1])?];
-        let sides: Vec<[Vec<f64>; 2]> = reference.into_iter().zip(current).map(|(r, c)| [r, c]).collect();
-        reports.extend(all(&names, sides, settings));
+    for names in names.chunks(together) {
+        let [reference, current] = [read(tables[0], names, rows[0])?, read(tables[1], names, rows[1])?];
+        let sides = reference.into_iter().zip(current).map(|(r, c)| Mutex::new([r, c]));
+        let columns: Vec<(&str, Mutex<[Vec<f64>; 2]>)> = names.iter().copied().zip(sides).collect();
+        reports.extend(each(&columns, together, |(name, sides)| {
+            // Nobody else takes this column, so nobody can have panicked with it.
+            let values = sides.lock().map(|mut sides| std::mem::take(&mut *sides)).unwrap_or_default();
+            Ok(one(name, values, settings))
+        })?);
     }
     Ok(reports)
 }
@@ -58,40 +66,10 @@ fn read(table: &Table, names: &[&str], rows: u64) -> Result<Vec<Vec<f64>>, Table
     Ok(columns)
 }
 
-/// Every column, over all cores.
-fn all(names: &[&str], sides: Vec<[Vec<f64>; 2]>, settings: &Settings) -> Vec<ColumnReport> {
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(names.len());
-    let columns: Vec<Mutex<Option<[Vec<f64>; 2]>>> = sides.into_iter().map(|side| Mutex::new(Some(side))).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let (Some(name), Some(column)) = (names.get(index), columns.get(index)) else { return done };
-            // Nobody else takes this column, so nobody can have panicked with it.
-            let Some(values) = column.lock().ok().and_then(|mut values| values.take()) else { continue };
-            done.push((index, one(name, values, settings)));
-        }
-    };
-    let mut reports: Vec<(usize, ColumnReport)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let done = workers.into_iter().map(|worker| match worker.join() {
-            Ok(done) => done,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        done.flatten().collect()
-    });
-    reports.sort_unstable_by_key(|(index, _)| *index);
-    reports.into_iter().map(|(_, report)| report).collect()
-}
-
-fn one(name: &str, mut sides: [Vec<f64>; 2], settings: &Settings) -> ColumnReport {
+fn one(name: &str, sides: [Vec<f64>; 2], settings: &Settings) -> ColumnReport {
     let rows = [0, 1].map(|side| sides[side].len() as u64);
-    for side in &mut sides {
-        side.retain(|value| !value.is_nan());
-        // What comes after sorts again, which takes no time where it is sorted.
-        side.sort_unstable_by(f64::total_cmp);
-    }
+    // What comes after sorts again, which takes no time where it is sorted.
+    let sides = sides.map(|side| ascending(&side).into_owned());
     let [reference, current] = &sides;
     let values = [reference.len() as u64, current.len() as u64];
     let limits = settings.limits_of(name);
@@ -118,7 +96,8 @@ fn one(name: &str, mut sides: [Vec<f64>; 2], settings: &Settings) -> ColumnRepor
 /// Shares of equally wide bins over the middle 99 % of either side.
 fn histogram(reference: &[f64], current: &[f64]) -> Option<Histogram> {
     let edges = plot_edges(reference, current)?;
-    let shares = |side: &[f64]| count(side, &edges).iter().map(|count| count / side.len().max(1) as f64).collect();
+    let shares =
+        |side: &[f64]| count_sorted(side, &edges).iter().map(|count| count / side.len().max(1) as f64).collect();
     let (reference, current) = (shares(reference), shares(current));
     Some(Histogram { reference, current, edges })
 }

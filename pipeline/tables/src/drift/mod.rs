@@ -4,6 +4,7 @@
 //! chi-square; verdicts carry their sampling bounds (see [`takt_stats::verdict`]). Up to [`Settings::exact_rows`] rows all
 //! figures are exact, a few columns in memory at a time. Longer tables are counted on a grid that a sample of the reference
 //! makes, and not held: PSI is exact for the grid's bins, KS lies between certified bounds.
+//! Of Parquet columns are read one by one, so that memory is that of a column per core.
 
 mod categories;
 mod exact;
@@ -15,6 +16,7 @@ mod report;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 pub use report::{
     Category, Chi, Classes, ColumnReport, Comparison, Histogram, Judgement, Ks, Numbers, Psi, Report, Side,

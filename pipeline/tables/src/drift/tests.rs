@@ -100,6 +100,32 @@ fn counted_on_a_grid_figures_are_nearly_those_of_all_values() {
     }
 }
 
+/// Parquet is read column by column over all cores, a table in memory all columns together.
+#[test]
+fn however_a_table_is_read_its_report_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let sides = [(0.0, 7), (0.3, 5)].map(|(shift, every)| {
+        let gaps = spread(300_000, shift).into_iter().enumerate().map(|(row, x)| (row % 11 != every).then_some(x));
+        let counts = (0..300_000).map(|row| Some(row * 7919 % 97 + i64::from(row % every as i64 == 0)));
+        let labels = (0..300_000_usize).map(|row| ["ok", "dent", "scratch"][row * every % 31 % 3]);
+        [
+            Column::new("gaps", Values::Numbers(gaps.collect())),
+            Column::new("counts", Values::Integers(counts.collect())),
+            texts("label", labels),
+        ]
+    });
+    for exact_rows in [0, 1_000_000] {
+        let settings = Settings { exact_rows, ..Settings::default() };
+        let in_memory = report(&sides[0], &sides[1], &settings);
+        let files = ["before", "now"].map(|name| folder.path().join(name).with_extension("parquet"));
+        for (file, columns) in files.iter().zip(&sides) {
+            crate::write_parquet(file, columns).unwrap();
+        }
+        let [before, now] = files.map(|file| Table::open(&file).unwrap());
+        assert_eq!(compare(&before, &now, &settings).unwrap().columns, in_memory.columns);
+    }
+}
+
 #[test]
 fn a_shift_drifts_noise_does_not_and_few_rows_leave_it_open() {
     let before = numbers("x", spread(20_000, 0.0));

@@ -5,6 +5,7 @@ mod categories;
 mod csv;
 mod kind;
 mod parquet;
+mod runs;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod totals;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use polars::prelude::{DataFrame, DataType, Engine, Expr, IntoLazy, LazyFrame, NULL, PolarsResult, col, lit};
 
@@ -31,6 +33,8 @@ use crate::error::TableError;
 pub struct Table {
     path: PathBuf,
     frame: LazyFrame,
+    /// The files, where the table is Parquet and no more. They are read without the engine wherever that is all it takes.
+    parquet: Option<Arc<[PathBuf]>>,
     columns: Vec<ColumnInfo>,
 }
 
@@ -59,11 +63,14 @@ impl Table {
     /// Nothing is there, the ending is another, or the file cannot be understood.
     pub fn open(path: &Path) -> Result<Self, TableError> {
         let source = Source::find(path)?;
-        let scan = match &source {
-            Source::Csv(files) => csv::scan(files)?,
-            Source::Parquet(files) => parquet::scan(files)?,
-        };
-        Self::of_frame(path, scan)
+        match source {
+            Source::Csv(files) => Self::of_frame(path, csv::scan(&files)?),
+            Source::Parquet(files) => {
+                let (frame, types) = parquet::scan(&files)?;
+                let columns = ColumnInfo::all(types.iter().map(|(name, dtype)| (name.as_str(), dtype)));
+                Ok(Self { path: path.to_owned(), frame, parquet: Some(files.into()), columns })
+            }
+        }
     }
 
     /// A table of columns in memory; `name` stands for its path in messages.
@@ -76,13 +83,8 @@ impl Table {
 
     fn of_frame(path: &Path, mut frame: LazyFrame) -> Result<Self, TableError> {
         let schema = guarded(path, || frame.collect_schema())?;
-        let columns = schema.iter().map(|(name, dtype)| ColumnInfo {
-            name: name.to_string(),
-            kind: Kind::of(dtype),
-            exact: kind::exact(dtype),
-            added: false,
-        });
-        Ok(Self { path: path.to_owned(), columns: columns.collect(), frame })
+        let columns = ColumnInfo::all(schema.iter().map(|(name, dtype)| (name.as_str(), dtype)));
+        Ok(Self { path: path.to_owned(), columns, parquet: None, frame })
     }
 
     /// The table with more columns, of as many values as it has rows. Its own rows are read into memory.
@@ -139,9 +141,18 @@ impl Table {
     /// # Errors
     /// A file that cannot be read.
     pub fn rows(&self) -> Result<u64, TableError> {
+        if let Some(files) = &self.parquet {
+            return runs::rows(files);
+        }
         let counted = self.collect(self.frame.clone().select([polars::prelude::len()]))?;
         let first = counted.columns().first().and_then(|count| count.get(0).ok()?.extract::<u64>());
         Ok(first.unwrap_or(0))
+    }
+
+    /// Whether reading one column costs no more than that column: Parquet, not CSV.
+    #[must_use]
+    pub const fn is_columnar(&self) -> bool {
+        self.parquet.is_some()
     }
 
     fn names(&self) -> impl Iterator<Item = &str> + Clone {
@@ -161,6 +172,16 @@ impl Table {
 }
 
 impl ColumnInfo {
+    fn all<'a>(types: impl Iterator<Item = (&'a str, &'a DataType)>) -> Vec<Self> {
+        let column = |(name, dtype): (&str, &DataType)| Self {
+            name: name.to_owned(),
+            kind: Kind::of(dtype),
+            exact: kind::exact(dtype),
+            added: false,
+        };
+        types.map(column).collect()
+    }
+
     /// The column's values, with NaN as missing.
     pub(crate) fn values(&self) -> Expr {
         let values = col(self.name.as_str());

@@ -3,20 +3,29 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{ArrowDataType, LazyFrame, ParquetReader, PlRefPath, ScanArgsParquet, SerReader};
+use polars::prelude::{
+    ArrowDataType, LazyFrame, ParquetReader, PlRefPath, ScanArgsParquet, Schema, SchemaExt, SerReader,
+};
 
 use super::guarded;
 use crate::error::TableError;
 
-pub(super) fn scan(files: &[PathBuf]) -> Result<LazyFrame, TableError> {
+/// The files as a query's source, and what the first one says of its columns. The engine is not asked yet: waking it takes
+/// more memory than reading a small table does.
+pub(super) fn scan(files: &[PathBuf]) -> Result<(LazyFrame, Schema), TableError> {
+    let mut types = None;
     for file in files {
-        check(file)?;
+        let found = check(file)?;
+        types.get_or_insert(found);
     }
-    let Some(first) = files.first() else { return Ok(LazyFrame::default()) };
+    let (Some(first), Some(types)) = (files.first(), types) else {
+        return Ok((LazyFrame::default(), Schema::default()));
+    };
     let paths = paths(files)?;
     // Names of files are names, whatever stars are in them.
     let args = ScanArgsParquet { glob: false, cache: false, ..ScanArgsParquet::default() };
-    guarded(first, || LazyFrame::scan_parquet_files(paths.into_iter().collect(), args))
+    let frame = guarded(first, || LazyFrame::scan_parquet_files(paths.into_iter().collect(), args))?;
+    Ok((frame, types))
 }
 
 /// The files as polars names them: its paths are UTF-8.
@@ -26,13 +35,17 @@ pub(super) fn paths(files: &[PathBuf]) -> Result<Vec<PlRefPath>, TableError> {
 }
 
 /// Reads the file's footer and refuses the types that polars, built as small as it is here, panics on.
-fn check(file: &Path) -> Result<(), TableError> {
+fn check(file: &Path) -> Result<Schema, TableError> {
     let opened = File::open(file).map_err(TableError::io("open", file))?;
     let schema = guarded(file, || ParquetReader::new(opened).schema())?;
     let unread =
         schema.iter().filter_map(|(name, field)| Some(format!("column '{name}' is {}", unread(&field.dtype)?)));
     let columns: Vec<String> = unread.collect();
-    if columns.is_empty() { Ok(()) } else { Err(TableError::Unread { path: file.to_owned(), columns }) }
+    if columns.is_empty() {
+        Ok(Schema::from_arrow_schema(&schema))
+    } else {
+        Err(TableError::Unread { path: file.to_owned(), columns })
+    }
 }
 
 /// What the type is, where it is not read.

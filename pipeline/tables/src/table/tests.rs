@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::{Batch, Kind, Table};
+use super::{Batch, Categories, Kind, Table};
 use crate::{Column, ParquetFile, TableError, Values, write_parquet};
 
 fn put(folder: &Path, name: &str, text: &str) -> std::path::PathBuf {
@@ -91,6 +91,37 @@ fn rows_that_break_off_are_an_error_not_fewer_rows() {
 }
 
 #[test]
+fn a_footer_that_promises_more_than_the_file_has_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.parquet");
+    write_parquet(&path, &[Column::new("a", Values::Integers((0..100_000).map(Some).collect()))]).unwrap();
+    let whole = fs::read(&path).unwrap();
+    let footer = u32::from_le_bytes(whole[whole.len() - 8..whole.len() - 4].try_into().unwrap()) as usize + 8;
+    // The footer alone, as of a file whose beginning a copy has lost.
+    fs::write(&path, [b"PAR1", &whole[whole.len() - footer..]].concat()).unwrap();
+    let error = Table::open(&path).unwrap().numbers(&["a"]).unwrap().find_map(Result::err).unwrap();
+    assert!(error.kind() == "read" && error.to_string().contains("the file is damaged"), "{error}");
+}
+
+#[test]
+fn files_of_a_folder_have_to_hold_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, column: Column| write_parquet(&folder.path().join(name), &[column]).unwrap();
+    write("1.parquet", Column::new("part", Values::Integers(vec![Some(1), Some(2)])));
+    write("2.parquet", Column::new("part", Values::Integers(vec![Some(3)])));
+    let table = Table::open(folder.path()).unwrap();
+    assert_eq!((numbers(&table, &["part"]).remove(0), table.rows().unwrap()), (vec![1.0, 2.0, 3.0], 3));
+
+    let refused = || Table::open(folder.path()).unwrap().numbers(&["part"]).unwrap().find_map(Result::err).unwrap();
+    write("2.parquet", Column::new("part", Values::Numbers(vec![Some(0.5)])));
+    let error = refused();
+    let told = "2.parquet cannot be read as a table: column 'part' is float64, expected int64 as in the files before";
+    assert!(error.kind() == "read" && error.to_string().contains(told), "{error}");
+    write("2.parquet", Column::new("parts", Values::Integers(vec![Some(3)])));
+    assert!(refused().to_string().contains("has no column 'part'; did you mean 'parts'?"), "{}", refused());
+}
+
+#[test]
 fn the_nearest_column_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let table = Table::open(&put(folder.path(), "a.csv", "brightness,label\n1,x\n")).unwrap();
@@ -168,6 +199,17 @@ fn values_are_counted_the_most_frequent_first() {
     assert_eq!(counted.counts, [("b".to_owned(), 2), ("a".to_owned(), 1)]);
     assert_eq!((counted.others, counted.missing), ((1, 1), 1));
     assert_eq!(table.categories("n", 9).unwrap().counts[0], ("1".to_owned(), 2));
+
+    let path = folder.path().join("a.parquet");
+    let texts = ["b", "a", "b", "c"].map(|text| Some(text.to_owned())).into_iter().chain([None]);
+    let flags = [Some(true), Some(true), None, Some(false), Some(true)];
+    let columns =
+        [Column::new("s", Values::Texts(texts.collect())), Column::new("f", Values::Booleans(flags.to_vec()))];
+    write_parquet(&path, &columns).unwrap();
+    let table = Table::open(&path).unwrap();
+    assert_eq!(table.categories("s", 2).unwrap(), Categories { others: (1, 1), ..counted });
+    let flags = table.categories("f", 9).unwrap();
+    assert_eq!((flags.counts, flags.missing), (vec![("true".to_owned(), 3), ("false".to_owned(), 1)], 1));
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl LabelEvidence {
             verdict: Verdict::of(&weighed, &needed, self.pairs.canary.units),
             against: Some(weighed),
             needed,
-            seen: self.pairs,
+            seen: self.pairs.plus(self.audited.stable, self.audited.canary),
             in_step: self.pairs.canary.units,
             note: Some(note),
         }

@@ -83,6 +83,8 @@ pub struct Latency {
     /// By how much longer a run must take to be slow. A candidate runs seldom, and finds caches and threads cold: without slack
     /// one that is as fast would be slow more often.
     pub slack: TrafficShare,
+    /// And by so much at least: what is cold costs a small model more than a share of its run.
+    pub least: Duration,
     /// A share of slow runs that is not worth comparing.
     pub negligible: Option<TrafficShare>,
     /// The objective end to end.
@@ -210,6 +212,7 @@ impl Default for Latency {
             margin: 3.0,
             slow: percent(1),
             slack: percent(15),
+            least: Duration::from_millis(1),
             negligible: Some(percent(3)),
             slo: None,
         }

@@ -159,6 +159,8 @@ pub struct RawLatency {
     pub slow: Option<RawShare>,
     /// A run of either is slow only where it takes longer than that by this share.
     pub slack: Option<RawShare>,
+    /// And by so much at least.
+    pub least: Option<RawTime>,
     /// Share not worth comparing; `"none"` for none.
     pub negligible: Option<RawShare>,
     /// End to end, an answer that takes longer is late.

@@ -21,8 +21,12 @@ pub(super) fn quality(families: &mut Families, section: &QualitySection) {
     let kept: Vec<_> = kept.into_iter().filter_map(|(store, stats)| Some((store, stats?))).collect();
     let mut family = families.counter("takt_store_records_total", "Records taken by a store in the state directory");
     kept.iter().for_each(|(store, stats)| family.sample(&[("store", store)], stats.records as f64));
-    let mut family = families.counter("takt_store_lost_total", "Records that a store could not write");
+    let mut family =
+        families.counter("takt_store_lost_total", "Records, or captured images, that a store could not write");
     kept.iter().for_each(|(store, stats)| family.sample(&[("store", store)], stats.lost as f64));
+    if let Some(images) = &section.captured_images {
+        family.sample(&[("store", "images")], images.lost as f64);
+    }
     let mut family = families.gauge("takt_store_bytes", "Bytes that a store takes in the state directory");
     kept.iter().for_each(|(store, stats)| family.sample(&[("store", store)], stats.bytes as f64));
     let mut family = families.gauge("takt_captured_images", "Images kept as worth a look, by reason");

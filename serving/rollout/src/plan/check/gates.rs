@@ -56,6 +56,7 @@ impl Reader {
             margin: self.ratio("gates.latency.margin", raw.margin.as_ref(), default.margin),
             slow: self.share_in("gates.latency.slow", raw.slow.as_ref(), default.slow, 0.1, 20.0),
             slack: self.share_in("gates.latency.slack", raw.slack.as_ref(), default.slack, 0.0, 100.0),
+            least: self.time("gates.latency.least", raw.least.as_deref(), default.least),
             negligible: self.optional_share("gates.latency.negligible", raw.negligible.as_ref(), default.negligible),
             slo: within.map(|within| Slo { within, late }),
         };
