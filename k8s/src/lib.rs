@@ -17,6 +17,8 @@
 //!
 //! What it must never do: decide by silence, write to the API server without a change, or act after another operator took over.
 
+#![cfg_attr(test, allow(clippy::needless_pass_by_value, reason = "tests make values in place"))]
+
 pub mod build;
 pub mod crd;
 pub mod fleet;

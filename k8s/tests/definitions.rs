@@ -72,7 +72,7 @@ fn alerts_about_the_operator_name_metrics_that_it_has_and_do_what_their_cases_sa
     match cases.args(["test", "rules", "operator.rules_test.yml"]).current_dir(folder).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
         Err(_) => {
-            eprintln!("SKIPPED the cases of the operator's alerts: promtool is not on the path; tests/run fetches it")
+            eprintln!("SKIPPED the cases of the operator's alerts: promtool is not on the path; tests/run fetches it");
         }
     }
 }

@@ -1,5 +1,5 @@
 //! What the operator does when the API server says no. The server is a mock that the test answers for.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::needless_pass_by_value, reason = "tests")]
 
 use std::sync::Arc;
 

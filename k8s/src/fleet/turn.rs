@@ -143,7 +143,7 @@ impl<'a> Turn<'a> {
         if self.want.wish == Wish::Pause {
             self.next.course = Course::Held(Hold::Manual);
             self.next.paused = true;
-            self.tell(Do::Pause, |device| is_running(device));
+            self.tell(Do::Pause, is_running);
             return;
         }
         self.next.course = Course::Rolling;

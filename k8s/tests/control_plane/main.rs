@@ -1,6 +1,6 @@
 //! The operator against a real control plane: `TAKT_TEST_KUBE` names the kubeconfig of one that tests may write to. Devices are
 //! small servers in this process that speak the servers' rollout API.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::needless_pass_by_value, clippy::print_stderr, reason = "tests")]
 
 mod device;
 mod manifests;
