@@ -10,13 +10,13 @@ the greatest difference of the two PSI.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+from processes import measure, write_apart
 
 ROWS = 100_000
 NUMBERS = [f"x{i}" for i in range(8)]
@@ -46,42 +46,14 @@ def write(path, shift, seed):
     pd.DataFrame(columns).to_parquet(path)
 
 
-def write_apart(*args):
-    """In a process of its own: what this one has in memory counts for every process that it starts."""
-    subprocess.run([sys.executable, __file__, "--write", *map(str, args)], check=True)
-
-
-def anonymous(pid):
-    """MB of memory that is the process's own: resident pages of files that it maps are the system's, which takes them back."""
-    try:
-        with open(f"/proc/{pid}/status") as file:
-            return next((int(line.split()[1]) / 1024 for line in file if line.startswith("RssAnon:")), 0.0)
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-
-
-def measure(command, out):
-    """Wall and processor seconds, MB at most resident, and MB of that which are the process's own."""
-    begun, own = time.perf_counter(), 0.0
-    with open(out, "w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL)
-        while (done := os.wait4(process.pid, os.WNOHANG))[0] == 0:
-            own = max(own, anonymous(process.pid))
-            time.sleep(0.005)
-    wall, (_, status, usage) = time.perf_counter() - begun, done
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, f"{command} ended with {process.returncode}"
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, own
-
-
 def their_psi(path):
     metrics = json.loads(Path(path).read_text())["metrics"]
     named = ((metric["config"]["column"], metric["value"]) for metric in metrics if "column" in metric["config"])
     return dict(named)
 
 
-def our_psi(path):
-    columns = json.loads(Path(path).read_text())["columns"]
+def our_psi(text):
+    columns = json.loads(text)["columns"]
     return {column["column"]: column["psi"]["psi"] for column in columns}
 
 
@@ -96,9 +68,10 @@ def main():
         theirs = [sys.executable, "-c", THEIRS, reference, current, f"{out}.theirs"]
         found = {"takt": [], "evidently": []}
         for _ in range(rounds):
-            found["takt"].append(measure(ours, f"{out}.ours"))
-            found["evidently"].append(measure(theirs, os.devnull))
-        a, b = our_psi(f"{out}.ours"), their_psi(f"{out}.theirs")
+            text, taken = measure(ours, stderr=subprocess.DEVNULL)
+            found["takt"].append(taken)
+            found["evidently"].append(measure(theirs, stderr=subprocess.DEVNULL)[1])
+        a, b = our_psi(text), their_psi(f"{out}.theirs")
     assert a.keys() == b.keys(), (a, b)
     medians = {name: [statistics.median(column) for column in zip(*runs)] for name, runs in found.items()}
     print(f"{'':12}{'wall s':>10}{'CPU s':>10}{'MB':>10}{'MB own':>10}")

@@ -10,11 +10,10 @@ of it, looked at every 10 ms, is not pages of mapped files.
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
+
+from processes import measure, write_apart
 
 NAMES = [f"x{i}" for i in range(10)]
 GROUP = 1 << 17
@@ -52,34 +51,8 @@ def suite(rows):
     return "".join(f'[[rule]]\nexpect = "{name}"\n{keys}\n' for name, keys in rules)
 
 
-def write_apart(*args):
-    """In a process of its own: what this one has in memory counts for every process that it starts."""
-    subprocess.run([sys.executable, __file__, "--write", *map(str, args)], check=True)
-
-
-def anonymous(pid):
-    """MB of memory that is the process's own: resident pages of files that it maps are the system's, which takes them back."""
-    try:
-        with open(f"/proc/{pid}/status") as file:
-            return next((int(line.split()[1]) / 1024 for line in file if line.startswith("RssAnon:")), 0.0)
-    except FileNotFoundError:
-        return 0.0
-
-
-def measure(what, command):
-    begun = time.perf_counter()
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(command, stdout=out)
-        own = 0.0
-        while (done := os.wait4(process.pid, os.WNOHANG))[0] == 0:
-            own = max(own, anonymous(process.pid))
-            time.sleep(0.01)
-        _, status, usage = done
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0, f"{command} ended with {process.returncode}"
-        out.seek(0)
-        text = out.read()
-    wall, cpu, memory = time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+def show(what, command):
+    text, (wall, cpu, memory, own) = measure(command, every=0.01)
     print(f"{what:34}{wall:10.2f}{cpu:10.2f}{memory:10.1f}{own:10.1f}", flush=True)
     return text
 
@@ -100,11 +73,11 @@ def main():
             with open(settings, "w") as file:
                 file.write("exact_rows = 0\n")
             sides = ["--reference", reference, "--current", current, "--settings", settings, "--json"]
-            report = json.loads(measure(f"drift report, {count:,} rows", [takt, "drift", "report", *sides]))
+            report = json.loads(show(f"drift report, {count:,} rows", [takt, "drift", "report", *sides]))
             assert not any(column["exact"] for column in report["columns"]) and report["verdict"] == "ok", report["verdict"]
         for _ in range(3):
-            measure("data validate, twelve rules", [takt, "data", "validate", rules, "--data", large[0], "--json"])
-            measure("PyArrow reads the same file", [sys.executable, "-c", READ, large[0]])
+            show("data validate, twelve rules", [takt, "data", "validate", rules, "--data", large[0], "--json"])
+            show("PyArrow reads the same file", [sys.executable, "-c", READ, large[0]])
 
 
 if __name__ == "__main__":
