@@ -12,11 +12,10 @@ use super::active::Active;
 use super::admission::admission;
 use super::hub::Hands;
 use super::rates::rates;
-use super::watch::freeze;
+use super::watch::{freeze, observed, read_all};
 use crate::registry::index::VersionState;
 use crate::registry::table::ServedModel;
 use crate::registry::version::ServedVersion;
-use crate::route::Route;
 
 impl Active {
     /// How things are now, and what was counted since the last time.
@@ -34,8 +33,8 @@ impl Active {
             stable_ready: stable.as_ref().is_some_and(|version| version.batcher.is_healthy()),
             candidate: self.standing(hands, served, candidate.as_ref()),
             verified: self.verify(hands),
-            routed: Some(self.current.as_ref().map_or(TrafficShare::NONE, |route| in_force(route))),
-            observed: self.observed(),
+            routed: Some(self.current.as_ref().map_or(TrafficShare::NONE, |route| route.in_force())),
+            observed: self.current.as_ref().and_then(|current| observed(&self.watched, current)),
             shadowed: Some(self.shadowed),
             promoted: Some(self.promoted),
             command: self.command.take(),
@@ -54,15 +53,7 @@ impl Active {
             self.disputes.add(shadow.take_discordant());
         }
         let current = self.current.as_ref();
-        self.watched.retain_mut(|watched| {
-            // Looked at before it is read: whoever still held it then may count after.
-            let stays = current.is_some_and(|route| Arc::ptr_eq(route, &watched.route)) || watched.is_in_use();
-            let (events, copies) = watched.read(now);
-            observation.events.extend(events);
-            observation.copies.chosen += copies.chosen;
-            observation.copies.dropped += copies.dropped;
-            stays
-        });
+        read_all(&mut self.watched, current, now, &mut observation);
         if let Some(queries) = &mut self.queries {
             observation.events.extend(queries.read(now));
             observation.missing = queries.missing(now);
@@ -71,11 +62,8 @@ impl Active {
         observation.events.append(&mut self.settled);
         if let (Some(stable), Some(candidate), Some(rollout)) = (&stable, &candidate, &self.state.rollout) {
             let times = (&stable.stats.run_times, &candidate.stats.run_times);
-            let runs = self.runs.read(times.0, times.1, &rollout.slow_micros);
-            // Copies run when stable does not: their times are those of another hour.
-            if current.is_some_and(|route| route.share() != TrafficShare::NONE) {
-                observation.events.extend(runs);
-            }
+            let share = current.map_or(TrafficShare::NONE, |route| route.share());
+            observation.events.extend(self.runs.read(times.0, times.1, &rollout.slow_micros, share));
         }
         observation
     }
@@ -133,19 +121,8 @@ impl Active {
         }
     }
 
-    fn observed(&self) -> Option<TrafficShare> {
-        let current = self.current.as_ref()?;
-        let watched = self.watched.iter().find(|watched| Arc::ptr_eq(&watched.route, current))?;
-        watched.observed().and_then(|share| TrafficShare::new(share).ok())
-    }
-
     fn is_placing(&self) -> bool {
         let stage = self.rollout().and_then(|rollout| rollout.phase.stage());
         matches!(stage, Some(Stage::Validating | Stage::Placing))
     }
-}
-
-/// The share in force: none once the dead man's switch has tripped.
-fn in_force(route: &Route) -> TrafficShare {
-    if route.dead_man.has_tripped() { TrafficShare::NONE } else { route.share() }
 }

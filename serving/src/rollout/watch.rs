@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use takt_artifact::share::TrafficShare;
 use takt_monitoring::events::Arm;
 use takt_rollout::evidence::{Drawn, Event, Exposure, Runs, StationBlock, StationEpoch, Tally};
-use takt_rollout::observation::Copies;
+use takt_rollout::observation::{Copies, Observation};
 use takt_rollout::plan::Latency;
 use takt_rollout::route::Arm as Client;
 
@@ -102,6 +103,30 @@ impl WatchedRoute {
     }
 }
 
+/// Reads every route into `seen`, and lets go of those that are no longer in force and that no request holds.
+pub(super) fn read_all(
+    watched: &mut Vec<WatchedRoute>,
+    current: Option<&Arc<Route>>,
+    now: Instant,
+    seen: &mut Observation,
+) {
+    watched.retain_mut(|watched| {
+        // Looked at before it is read: whoever still held it then may count after.
+        let stays = current.is_some_and(|route| Arc::ptr_eq(route, &watched.route)) || watched.is_in_use();
+        let (events, copies) = watched.read(now);
+        seen.events.extend(events);
+        seen.copies.chosen += copies.chosen;
+        seen.copies.dropped += copies.dropped;
+        stays
+    });
+}
+
+/// The share that the candidate really answered under the route in force.
+pub(super) fn observed(watched: &[WatchedRoute], current: &Arc<Route>) -> Option<TrafficShare> {
+    let watched = watched.iter().find(|watched| Arc::ptr_eq(&watched.route, current))?;
+    watched.observed().and_then(|share| TrafficShare::new(share).ok())
+}
+
 fn units(shadow: &crate::route::Shadow, now: Instant) -> Vec<Event> {
     let compared = shadow.take(PART_IS_QUIET, now);
     if compared.is_empty() {
@@ -135,12 +160,14 @@ pub(super) struct WatchedRuns {
 }
 
 impl WatchedRuns {
-    /// What ran since the last time, at every size with a limit. The first look only takes note.
+    /// What ran for clients since the last time, at every size with a limit. The first look only takes note; and under a share
+    /// of none only copies run, when stable does not: their times are those of another hour.
     pub(super) fn read(
         &mut self,
         stable: &RunTimes,
         candidate: &RunTimes,
         slow_micros: &BTreeMap<u32, u64>,
+        share: TrafficShare,
     ) -> Vec<Event> {
         let versions = [stable, candidate].map(|times| std::ptr::from_ref(times) as usize);
         let first = self.versions.replace(versions) != Some(versions);
@@ -157,6 +184,7 @@ impl WatchedRuns {
             self.read.insert(batch, is);
             if let Some((stable, canary)) = counted
                 && stable.units + canary.units > 0
+                && share != TrafficShare::NONE
             {
                 events.push(Event::Runs(Runs { batch, stable, canary }));
             }

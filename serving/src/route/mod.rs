@@ -150,10 +150,16 @@ impl Route {
         self.router.share()
     }
 
+    /// The share in force: none once the dead man's switch has tripped.
+    #[must_use]
+    pub fn in_force(&self) -> TrafficShare {
+        if self.dead_man.has_tripped() { TrafficShare::NONE } else { self.share() }
+    }
+
     /// Who answers a request. All views of one part get the same version; a request without a part is a unit by itself.
     #[must_use]
     pub fn assign(&self, origin: &Origin, request: &str) -> Arm {
-        if self.dead_man.has_tripped() || self.share() == TrafficShare::NONE {
+        if self.in_force() == TrafficShare::NONE {
             return Arm::Stable;
         }
         let arm = match (&self.draw, &origin.station) {

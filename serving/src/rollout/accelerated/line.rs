@@ -18,7 +18,7 @@ use takt_rollout::{Plan, State};
 use crate::error::{ErrorKind, InferError};
 use crate::infer::routed::{Assigned, answered, answered_by_stable};
 use crate::request::Origin;
-use crate::rollout::watch::{WatchedRoute, WatchedRuns, freeze};
+use crate::rollout::watch::{WatchedRoute, WatchedRuns, freeze, observed, read_all};
 use crate::route::{Route, Said, Shadow, Wake, Waker};
 use crate::telemetry::run_times::RunTimes;
 
@@ -272,30 +272,22 @@ impl Line {
     }
 
     fn observe(&mut self, now: Instant) -> Observation {
-        let gone = self.route.dead_man.has_tripped();
         let mut seen = Observation {
             stable_ready: true,
             candidate: if self.loaded { Candidate::Ready } else { Candidate::Absent },
             verified: Some(Ok(())),
             admission: Some(Admission::Beside),
-            routed: Some(if gone { TrafficShare::NONE } else { self.route.share() }),
+            routed: Some(self.route.in_force()),
             shadowed: Some(self.shadowed),
             promoted: Some(self.promoted),
             dead_man: std::mem::take(&mut *self.tripped.lock().unwrap()).then_some(DeadMan::BadOutput),
             ..Observation::default()
         };
-        self.watched.retain_mut(|watched| {
-            let (events, copies) = watched.read(now);
-            seen.events.extend(events);
-            seen.copies.chosen += copies.chosen;
-            seen.copies.dropped += copies.dropped;
-            Arc::ptr_eq(&watched.route, &self.route)
-        });
-        let share = self.watched.last().and_then(WatchedRoute::observed);
-        seen.observed = share.and_then(|share| TrafficShare::new(share).ok());
+        read_all(&mut self.watched, Some(&self.route), now, &mut seen);
+        seen.observed = observed(&self.watched, &self.route);
         let rollout = self.state.rollout.as_ref().unwrap();
         let [stable, candidate] = &self.runners;
-        seen.events.extend(self.runs.read(&stable.times, &candidate.times, &rollout.slow_micros));
+        seen.events.extend(self.runs.read(&stable.times, &candidate.times, &rollout.slow_micros, self.route.share()));
         seen
     }
 
