@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
 use std::error::Error;
-use std::io::Read;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -132,18 +131,29 @@ fn free_port() -> Outcome<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// User and system time of a process in seconds (`proc(5)`, stat fields 14 and 15, in ticks of 1/100 s).
+/// Processor time of a process's threads in seconds, to the nanosecond (`proc(5)`, task/*/schedstat, first field).
 pub fn cpu_seconds(pid: &str) -> Outcome<f64> {
-    let mut text = String::new();
-    std::fs::File::open(format!("/proc/{pid}/stat"))?.read_to_string(&mut text)?;
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    Ok(ticks as f64 / 100.0)
+    let mut nanos = 0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end meanwhile.
+        let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) else { continue };
+        nanos += text.split_whitespace().next().ok_or("an empty schedstat")?.parse::<u64>()?;
+    }
+    Ok(nanos as f64 / 1e9)
 }
 
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// Mean of paired ratios, taken of their logarithms, with the interval that covers it in 95 of 100 runs.
+pub fn mean_ratio(ratios: &[f64]) -> String {
+    let count = ratios.len() as f64;
+    let mean = ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / count;
+    let variance = ratios.iter().map(|ratio| (ratio.ln() - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    let half = 1.96 * (variance / count).sqrt();
+    format!("{:.4} (95 % interval {:.4} to {:.4})", mean.exp(), (mean - half).exp(), (mean + half).exp())
 }
 
 /// Median with quartiles.

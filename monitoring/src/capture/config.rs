@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use takt_artifact::decision::Verdict;
 use takt_artifact::fault::Fault;
 
-use crate::events::Outcome;
+use crate::events::PredictionId;
 
 /// Why an image is kept; the best reason first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,23 +105,22 @@ impl CaptureConfig {
         faults
     }
 
-    /// The best reason to keep the image of an outcome.
+    /// The best reason to keep the image of a prediction.
     #[must_use]
-    pub fn reason(&self, outcome: &Outcome, hints: Hints) -> Option<Reason> {
-        let verdict = outcome.decision.as_ref().map(|decision| decision.verdict);
+    pub fn reason(&self, prediction: PredictionId, verdict: Option<Verdict>, hints: Hints) -> Option<Reason> {
         let reasons = [
             (Reason::Disagreeing, hints.disagreeing),
             (Reason::Drifted, hints.drifted),
             (Reason::Uncertain, verdict == Some(Verdict::Uncertain)),
             (Reason::Flagged, verdict == Some(Verdict::Defect)),
-            (Reason::OneInN, self.draws(outcome)),
+            (Reason::OneInN, self.draws(prediction)),
         ];
         reasons.into_iter().find(|(reason, holds)| *holds && self.bytes_for(*reason) > 0).map(|(reason, _)| reason)
     }
 
     /// By the id's random bits, so that it is the same image whoever asks.
-    fn draws(&self, outcome: &Outcome) -> bool {
-        self.one_in.is_some_and(|one_in| outcome.prediction_id.bits().is_multiple_of(one_in.get().into()))
+    fn draws(&self, prediction: PredictionId) -> bool {
+        self.one_in.is_some_and(|one_in| prediction.bits().is_multiple_of(one_in.get().into()))
     }
 
     pub(super) fn bytes_for(&self, reason: Reason) -> u64 {

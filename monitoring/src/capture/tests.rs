@@ -227,7 +227,10 @@ fn a_disk_that_fails_is_an_error_and_leaves_nothing_half() {
 #[test]
 fn the_best_reason_is_chosen_and_those_without_quota_are_passed_over() {
     let config = CaptureConfig { one_in: NonZeroU32::new(4), ..config() };
-    let reason = |outcome: &Outcome, disagreeing, drifted| config.reason(outcome, Hints { disagreeing, drifted });
+    let of = |config: &CaptureConfig, outcome: &Outcome, hints| {
+        config.reason(outcome.prediction_id, outcome.decision.as_ref().map(|decision| decision.verdict), hints)
+    };
+    let reason = |outcome: &Outcome, disagreeing, drifted| of(&config, outcome, Hints { disagreeing, drifted });
     assert_eq!(reason(&outcome(1, Uncertain), true, true), Some(Reason::Disagreeing));
     assert_eq!(reason(&outcome(1, Uncertain), false, true), Some(Reason::Drifted));
     assert_eq!(reason(&outcome(1, Uncertain), false, false), Some(Reason::Uncertain));
@@ -235,9 +238,9 @@ fn the_best_reason_is_chosen_and_those_without_quota_are_passed_over() {
     assert_eq!(reason(&outcome(1, Good), false, false), None);
     assert_eq!(reason(&outcome(4, Good), false, false), Some(Reason::OneInN));
     let none = CaptureConfig { reason_bytes: [(Reason::Flagged, 0)].into(), ..config.clone() };
-    assert_eq!(none.reason(&outcome(4, Defect), Hints::default()), Some(Reason::OneInN));
+    assert_eq!(of(&none, &outcome(4, Defect), Hints::default()), Some(Reason::OneInN));
     let never = CaptureConfig { one_in: None, ..config.clone() };
-    assert_eq!(never.reason(&outcome(4, Good), Hints::default()), None);
+    assert_eq!(of(&never, &outcome(4, Good), Hints::default()), None);
 }
 
 #[test]

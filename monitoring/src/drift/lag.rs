@@ -20,26 +20,43 @@ struct Sums {
     products: f64,
 }
 
-/// Sums of one pane, by segment and station.
+/// Something for each segment and station.
+type BySeries<T> = BTreeMap<String, BTreeMap<String, T>>;
+
+/// Sums of one pane.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PaneLags(BTreeMap<(String, String), [Sums; VISION_LEN]>);
+pub(super) struct PaneLags(BySeries<[Sums; VISION_LEN]>);
 
 /// Collects sums of the pane that is open.
 #[derive(Debug, Default)]
 pub(super) struct Lags {
-    open: PaneLags,
-    last: BTreeMap<(String, String), Vision>,
+    series: BySeries<Series>,
+    count: usize,
+}
+
+/// What is kept of one station in one segment.
+#[derive(Debug)]
+struct Series {
+    last: Vision,
+    /// None before the first values of the pane.
+    open: Option<[Sums; VISION_LEN]>,
 }
 
 impl Lags {
     /// The next values of a station.
     pub(super) fn observe(&mut self, segment: &str, station: &str, values: &Vision) {
-        let key = (segment.to_owned(), station.to_owned());
-        if !self.last.contains_key(&key) && self.last.len() >= MOST_SERIES {
-            return;
-        }
-        let last = self.last.insert(key.clone(), *values).unwrap_or([f32::NAN; VISION_LEN]);
-        let sums = self.open.0.entry(key).or_default();
+        let known = self.series.get_mut(segment).and_then(|stations| stations.get_mut(station));
+        let series = match known {
+            Some(series) => series,
+            None if self.count >= MOST_SERIES => return,
+            None => {
+                self.count += 1;
+                let stations = self.series.entry(segment.to_owned()).or_default();
+                stations.entry(station.to_owned()).or_insert(Series { last: [f32::NAN; VISION_LEN], open: None })
+            }
+        };
+        let last = std::mem::replace(&mut series.last, *values);
+        let sums = series.open.get_or_insert_default();
         for ((sums, &value), last) in sums.iter_mut().zip(values).zip(last) {
             sums.observe(f64::from(value), f64::from(last));
         }
@@ -47,7 +64,11 @@ impl Lags {
 
     /// Ends the pane. Pairs across its end count for the next one.
     pub(super) fn seal(&mut self) -> PaneLags {
-        std::mem::take(&mut self.open)
+        let open = |series: &mut BTreeMap<String, Series>| {
+            let sums = series.iter_mut().filter_map(|(station, series)| Some((station.clone(), series.open.take()?)));
+            sums.collect::<BTreeMap<_, _>>()
+        };
+        PaneLags(self.series.iter_mut().map(|(segment, stations)| (segment.clone(), open(stations))).collect())
     }
 }
 
@@ -93,13 +114,9 @@ impl Sums {
 /// brightness do not make a series look dependent. 0 where nothing varies or too little was seen.
 pub(super) fn autocorrelation<'a>(panes: impl Iterator<Item = &'a PaneLags>, segment: &str) -> [f64; VISION_LEN] {
     let mut stations: BTreeMap<&str, [Sums; VISION_LEN]> = BTreeMap::new();
-    for pane in panes {
-        for ((of, station), sums) in &pane.0 {
-            if of == segment {
-                let total = stations.entry(station).or_default();
-                total.iter_mut().zip(sums).for_each(|(total, sums)| total.add(sums));
-            }
-        }
+    for (station, sums) in panes.filter_map(|pane| pane.0.get(segment)).flatten() {
+        let total = stations.entry(station).or_default();
+        total.iter_mut().zip(sums).for_each(|(total, sums)| total.add(sums));
     }
     std::array::from_fn(|feature| {
         let (mut covariance, mut variance) = (0.0, 0.0);

@@ -29,8 +29,10 @@ impl Feedback {
             let extents = self.extents.iter().take_while(|extent| extent.segment <= segment);
             cut = cut.max(extents.last().map_or(cut, |extent| extent.until));
         }
-        // A part that may still be passing is not over.
-        cut = cut.min(self.first(|prediction| age(prediction) <= self.config.part_span()));
+        if cut > self.settled.through {
+            // A part that may still be passing is not over.
+            cut = cut.min(self.first(|prediction| age(prediction) <= self.config.part_span()));
+        }
         // But for memory's sake it is. A tenth more than needed, so that this does not happen at each tick.
         if self.predictions.len() > most {
             let from = self.predictions.len() - (most - most / 10);
@@ -49,7 +51,12 @@ impl Feedback {
     /// Settles the units that have views with ordinals below `cut`, with all their views.
     fn settle(&mut self, cut: u64) {
         let mut ahead = BTreeSet::new();
-        for unit in Units::of(self.predictions.iter(), self.config.part_span()).iter() {
+        let below = self.predictions.iter().take_while(|prediction| prediction.ordinal < cut);
+        let parts: HashSet<u64> = below.filter_map(|prediction| prediction.part_key).collect();
+        let concerned = self.predictions.iter().filter(|prediction| {
+            prediction.ordinal < cut || prediction.part_key.is_some_and(|part| parts.contains(&part))
+        });
+        for unit in Units::of(concerned, self.config.part_span()).iter() {
             if unit.views().iter().all(|view| view.ordinal >= cut) {
                 continue;
             }

@@ -88,7 +88,7 @@ impl Codec for Records {
                 let bytes = classes.iter().map(|(class, _)| class.len()).sum();
                 LogError::at_most("bytes of a version's class labels", bytes, MOST_CLASS_BYTES)?;
                 out.push(DECLARED);
-                self.texts.write(&version.to_string(), out);
+                self.texts.write_digest(version, out);
                 out.varint(classes.len() as u64);
                 for (class, good) in classes {
                     out.text(class);
@@ -134,7 +134,7 @@ impl Records {
         for name in [station.as_ref(), product.as_ref(), Some(model)].into_iter().flatten() {
             self.texts.write(name, out);
         }
-        self.texts.write(&version.to_string(), out);
+        self.texts.write_digest(version, out);
         self.texts.write(class, out);
     }
 

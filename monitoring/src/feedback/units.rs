@@ -21,8 +21,8 @@ pub(super) struct Prediction {
     /// Its own, where the cell's may be `other`.
     pub(super) station: Option<Name>,
     pub(super) part: Option<Name>,
-    /// Equal for views of one part by one version at one station; see [`part_key`].
-    pub(super) part_key: u64,
+    /// Equal for views of one part by one version at one station; see [`part_key`]. None without a part.
+    pub(super) part_key: Option<u64>,
     pub(super) verdict: Verdict,
     pub(super) cell: Arc<Cell>,
 }
@@ -39,6 +39,8 @@ pub(super) enum Truth {
 /// Predictions in the order of their units, and within a unit of time.
 #[derive(Debug)]
 pub(super) struct Units<'a> {
+    /// Those without a part: each is a unit.
+    alone: Vec<&'a Prediction>,
     sorted: Vec<&'a Prediction>,
     span: Duration,
 }
@@ -62,14 +64,20 @@ pub(super) struct Judged<'a> {
 impl<'a> Units<'a> {
     /// Groups predictions into units.
     pub(super) fn of(predictions: impl Iterator<Item = &'a Prediction>, span: Duration) -> Self {
-        let mut sorted: Vec<_> = predictions.map(|of| ((of.part_key, of.routed_at, of.id), of)).collect();
+        let (mut alone, mut sorted) = (Vec::new(), Vec::new());
+        for prediction in predictions {
+            match prediction.part_key {
+                None => alone.push(prediction),
+                Some(key) => sorted.push(((key, prediction.routed_at, prediction.id), prediction)),
+            }
+        }
         sorted.sort_unstable_by_key(|(key, _)| *key);
-        Self { sorted: sorted.into_iter().map(|(_, prediction)| prediction).collect(), span }
+        Self { alone, sorted: sorted.into_iter().map(|(_, prediction)| prediction).collect(), span }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Unit<'_, 'a>> {
         let mut rest = self.sorted.as_slice();
-        std::iter::from_fn(move || {
+        let of_parts = std::iter::from_fn(move || {
             let first = rest.first()?;
             let same =
                 |view: &&Prediction| view.is_of_part(first) && view.routed_at.since(first.routed_at) <= self.span;
@@ -77,16 +85,16 @@ impl<'a> Units<'a> {
             let (views, after) = rest.split_at(end);
             rest = after;
             Some(Unit { views })
-        })
+        });
+        self.alone.chunks(1).map(|views| Unit { views }).chain(of_parts)
     }
 }
 
 impl Prediction {
-    /// Whether both are views of one part, by one version at one station. What has no part is a part of its own.
+    /// Whether both, which have a part, are views of the same, by one version at one station.
     fn is_of_part(&self, other: &Self) -> bool {
         let cells = (&*self.cell, &*other.cell);
         self.part_key == other.part_key
-            && (self.part.is_some() || self.id == other.id)
             && (&self.part, &self.station) == (&other.part, &other.station)
             && (cells.0.version, cells.0.arm) == (cells.1.version, cells.1.arm)
     }
@@ -133,9 +141,7 @@ const fn weight(verdict: Verdict) -> u8 {
 
 /// A number that is equal for views of one part by one version at one station, and hardly ever for others: sorting by it
 /// brings views together. `keys` are random, so that nobody can make part ids that meet.
-pub(super) fn part_key(keys: &RandomState, predicted: &Predicted) -> u64 {
-    match &predicted.part {
-        Some(part) => keys.hash_one((predicted.version, predicted.arm, &predicted.station, part)),
-        None => keys.hash_one(predicted.id),
-    }
+pub(super) fn part_key(keys: &RandomState, predicted: &Predicted) -> Option<u64> {
+    let part = predicted.part.as_ref()?;
+    Some(keys.hash_one((predicted.version, predicted.arm, &predicted.station, part)))
 }

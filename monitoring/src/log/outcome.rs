@@ -54,7 +54,7 @@ impl Codec for Outcomes {
         for name in [outcome.station.as_ref(), outcome.product.as_ref(), Some(&outcome.model)].into_iter().flatten() {
             self.texts.write(name, out);
         }
-        self.texts.write(&outcome.version_digest.to_string(), out);
+        self.texts.write_digest(&outcome.version_digest, out);
         out.varint(millionths(outcome.rho));
         let Latency { queue, decode, input, infer, output } = &outcome.latency;
         for stage in [queue, decode, input, infer, output] {

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use takt_artifact::VersionDigest;
+
 use crate::events::Name;
 
 /// A frame whose checksum holds and whose content makes no sense: written by other code, or a defect of ours.
@@ -119,6 +121,8 @@ impl<'a> Input<'a> {
 pub(crate) struct Texts {
     /// For writing.
     numbers: HashMap<Box<str>, u64>,
+    /// The last digest and its text: most records are of one version.
+    digest: Option<(VersionDigest, String)>,
     /// For reading.
     texts: Vec<Known>,
 }
@@ -150,6 +154,15 @@ impl Texts {
             out.varint(ONCE);
         }
         out.text(text);
+    }
+
+    pub(crate) fn write_digest(&mut self, digest: &VersionDigest, out: &mut Vec<u8>) {
+        let text = match self.digest.take() {
+            Some((last, text)) if last == *digest => text,
+            _ => digest.to_string(),
+        };
+        self.write(&text, out);
+        self.digest = Some((*digest, text));
     }
 
     pub(crate) fn read(&mut self, input: &mut Input<'_>) -> Result<String, BadRecord> {

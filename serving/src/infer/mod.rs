@@ -98,7 +98,7 @@ async fn run_on(
 ) -> Result<Option<InferResponse>, InferError> {
     let wanted = validate::wanted_outputs(version, &request.outputs)?;
     let checked = validate::check(version, request, arrived)?;
-    let images = version.tap.as_ref().map(|_| images_of(version, &checked.inputs)).unwrap_or_default();
+    let images = images_of(version, &checked.inputs);
     let (reply, received) = oneshot::channel();
     let ticket = Arc::new(Ticket::default());
     let job = Job { inputs: checked.inputs, shapes: checked.shapes, ticket: Arc::clone(&ticket), reply };
@@ -181,11 +181,14 @@ fn judge(version: &ServedVersion, outputs: &[takt_backend::OutputTensor]) -> Res
         .map_err(|error| InferError::new(ErrorKind::RunFailed, format!("{} gave no verdict: {error}", version.id)))
 }
 
-/// The images of a request, where it has encoded ones.
+/// The images of a request that the monitor will ask for, where it has encoded ones.
 fn images_of(version: &ServedVersion, inputs: &[Payload]) -> Vec<Arc<ImageSlot>> {
+    let Some(tap) = &version.tap else { return Vec::new() };
     let image = version.image.as_ref().and_then(|image| inputs.get(image.index));
     match image {
-        Some(Payload::Images(slots)) => slots.clone(),
+        Some(Payload::Images(slots)) if tap.keeps_images() || slots.iter().any(|slot| slot.is_measured()) => {
+            slots.clone()
+        }
         _ => Vec::new(),
     }
 }

@@ -137,11 +137,10 @@ impl MonitorHub {
         if !config.enabled {
             return None;
         }
+        let model = Name::new(&id.model).ok()?;
         let watch = self.next.fetch_add(1, Relaxed);
         let tap = Arc::new(VersionTap {
             watch,
-            model: Name::new(&id.model).ok()?,
-            digest,
             counters: ArcSwapOption::empty(),
             events: self.events.clone(),
             dropped: Arc::clone(&self.shared.dropped),
@@ -152,8 +151,16 @@ impl MonitorHub {
             drifted: AtomicBool::new(false),
         });
         let profile = profile.map(|profile| comparable(profile, &artefact));
-        let start =
-            Start { id, digest, classes, profile, drift: self.settings.drift(&config), learn: config.learn, stats };
+        let start = Start {
+            id,
+            model,
+            digest,
+            classes,
+            profile,
+            drift: self.settings.drift(&config),
+            learn: config.learn,
+            stats,
+        };
         let watched = Watched::start(start, &tap, &self.root, SystemTime::now().into());
         // The thread only ends with this handle.
         let _ = self.new.send((watch, watched));
@@ -255,16 +262,25 @@ impl Owner {
         }
     }
 
-    fn take_in(&mut self) {
+    fn welcome(&mut self) {
         for (watch, watched) in self.newcomers.try_iter() {
             self.quality.declare(watched.digest(), watched.classes());
             self.watched.insert(watch, watched);
         }
+    }
+
+    fn take_in(&mut self) {
+        self.welcome();
         let now = UnixMillis::from(SystemTime::now());
-        for Event { watch, outcome, keep } in self.inbox.try_iter() {
-            if let Some(watched) = self.watched.get_mut(&watch) {
-                watched.observe(&outcome);
+        while let Ok(Event { watch, note, keep }) = self.inbox.try_recv() {
+            if !self.watched.contains_key(&watch) {
+                // It came since, and was announced before its first note.
+                self.welcome();
             }
+            // What is served no more stays until its last notes are taken in.
+            let Some(watched) = self.watched.get_mut(&watch) else { continue };
+            let outcome = watched.outcome(note);
+            watched.observe(&outcome);
             self.quality.observe(&outcome);
             if let Some((image, reason)) = keep {
                 self.quality.keep(&image, &outcome, reason, now);
@@ -279,7 +295,12 @@ impl Owner {
 
     fn seal(&mut self) {
         let now = UnixMillis::from(SystemTime::now());
-        self.watched.retain(|_, watched| watched.is_served());
+        let over = self.watched.iter().filter(|(_, watched)| !watched.is_served()).map(|(watch, _)| *watch);
+        let over: Vec<u64> = over.collect();
+        if !over.is_empty() {
+            self.take_in();
+            self.watched.retain(|watch, _| !over.contains(watch));
+        }
         for watched in self.watched.values_mut() {
             if let Err(error) = watched.seal(now) {
                 self.write_failures += 1;

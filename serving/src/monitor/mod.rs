@@ -12,6 +12,7 @@ mod config;
 mod health;
 mod hub;
 mod keep;
+mod note;
 mod quality;
 pub mod report;
 mod stations;

@@ -19,7 +19,7 @@ use super::report::{LabelCounts, QualitySection};
 const TICK: Duration = Duration::from_secs(1);
 
 /// Share of time that making the report may take, as one in so many.
-const REPORT_SHARE: u32 = 50;
+const REPORT_SHARE: u32 = 500;
 
 /// Everything about predictions and labels.
 pub(super) struct Quality {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use takt_monitoring::events::Name;
 
 /// Name under which stations beyond the bound count.
 pub const OTHER: &str = "other";
@@ -15,6 +16,8 @@ pub const UNNAMED: &str = "unnamed";
 /// Counters of one station.
 #[derive(Debug, Default)]
 pub struct StationCounters {
+    /// What its outcomes call it, shared by all of them; none where several stations count together, or the text is no name.
+    pub(super) name: Option<Name>,
     /// Rows that arrived.
     pub inputs: AtomicU64,
     /// Rows that were answered.
@@ -36,13 +39,13 @@ impl Stations {
         Self { known: ArcSwap::default(), adding: Mutex::new(()), most }
     }
 
-    /// Calls `count` with the counters of that station.
-    pub(super) fn with(&self, station: Option<&str>, count: impl FnOnce(&StationCounters)) {
+    /// What `count` makes of the counters of that station.
+    pub(super) fn with<R>(&self, station: Option<&str>, count: impl FnOnce(&StationCounters) -> R) -> R {
         let name = station.unwrap_or(UNNAMED);
         if let Some(counters) = self.known.load().get(name) {
             return count(counters);
         }
-        count(&self.add(name));
+        count(&self.add(name))
     }
 
     /// Every station with its counters, by name.
@@ -63,7 +66,8 @@ impl Stations {
             return Arc::clone(counters);
         }
         let mut more = HashMap::clone(&known);
-        let counters = Arc::new(StationCounters::default());
+        let own = Name::new(name).ok().filter(|_| !full && name != UNNAMED);
+        let counters = Arc::new(StationCounters { name: own, ..StationCounters::default() });
         more.insert(name.into(), Arc::clone(&counters));
         self.known.store(Arc::new(more));
         counters

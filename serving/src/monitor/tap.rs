@@ -8,18 +8,16 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use takt_artifact::VersionDigest;
-use takt_artifact::decision::Judgement;
+use takt_artifact::decision::{Judgement, Verdict};
 use takt_artifact::judge::Confidence;
 use takt_image::ImageStatistics;
 use takt_monitoring::capture::{CaptureConfig, Hints, Reason};
 use takt_monitoring::drift::{Counters, Seen};
-use takt_monitoring::events::{
-    Arm, Features, Latency, Name, Outcome, PredictionId, Schema, Status, TrafficShare, UnixMillis,
-};
-use takt_monitoring::features::{IMAGE_LEN, VISION, VISION_LEN, Vision};
+use takt_monitoring::events::{Arm, Latency, Name, PredictionId, Status, TrafficShare, UnixMillis};
+use takt_monitoring::features::{IMAGE_LEN, VISION_LEN, Vision};
 
 use super::budget::Budget;
+use super::note::Note;
 use super::stations::Stations;
 use crate::error::{ErrorKind, InferError};
 use crate::request::{Origin, StageTimes};
@@ -57,7 +55,7 @@ impl Default for Placed {
 pub(super) struct Event {
     /// The hub's number of the version.
     pub(super) watch: u64,
-    pub(super) outcome: Outcome,
+    pub(super) note: Note,
     /// The image, where it is worth keeping.
     pub(super) keep: Option<(Bytes, Reason)>,
 }
@@ -66,8 +64,6 @@ pub(super) struct Event {
 #[derive(Debug)]
 pub struct VersionTap {
     pub(super) watch: u64,
-    pub(super) model: Name,
-    pub(super) digest: VersionDigest,
     /// Over the grid of the reference; none while it is being learned.
     pub(super) counters: ArcSwapOption<Counters>,
     pub(super) events: SyncSender<Event>,
@@ -89,6 +85,12 @@ impl VersionTap {
         self.images.take(now)
     }
 
+    /// Whether images may be worth keeping, and so have to be at hand when the answer comes.
+    #[must_use]
+    pub fn keeps_images(&self) -> bool {
+        self.capture.is_some()
+    }
+
     /// A request arrived, of that many rows.
     pub fn arrived(&self, origin: &Origin, rows: usize) {
         self.stations.with(origin.station.as_deref(), |counters| {
@@ -106,11 +108,14 @@ impl VersionTap {
         rows: impl ExactSizeIterator<Item = ObservedRow<'a>>,
     ) {
         // A copy is no throughput.
-        if placed.arm != Arm::Shadow {
-            self.stations.with(origin.station.as_deref(), |counters| {
-                counters.outputs.fetch_add(rows.len() as u64, Relaxed);
-            });
-        }
+        let counted = if placed.arm == Arm::Shadow { 0 } else { rows.len() as u64 };
+        let station = self.stations.with(origin.station.as_deref(), |counters| {
+            counters.outputs.fetch_add(counted, Relaxed);
+            counters.name.clone()
+        });
+        let (product, part) = (name(origin.product.as_deref()), name(origin.part_id.as_deref()));
+        let station = station.or_else(|| name(origin.station.as_deref()));
+        let (routed_at, latency) = (UnixMillis::from(SystemTime::now()), latency(times));
         let counters = self.counters.load();
         for (row, ObservedRow { judgement, confidence, image, encoded }) in rows.enumerate() {
             let values = features(image.as_ref(), confidence.as_ref());
@@ -125,18 +130,22 @@ impl VersionTap {
                     class: judgement.map(|judgement| judgement.class),
                 });
             }
-            let measured = image.is_some() || confidence.is_some();
-            let outcome = Outcome {
-                decision: judgement.cloned(),
-                features: if measured {
-                    Features { list: VISION, values: values.to_vec() }
-                } else {
-                    Features::default()
-                },
-                ..self.outcome(origin, placed, prediction.row(row), times, Status::Ok)
+            let (measured, prediction) = (image.is_some() || confidence.is_some(), prediction.row(row));
+            let verdict = judgement.map(|judgement| judgement.verdict);
+            let keep = encoded.and_then(|image| Some((image.clone(), self.worth_keeping(prediction, verdict)?)));
+            let note = Note {
+                prediction,
+                part: part.clone(),
+                station: station.clone(),
+                product: product.clone(),
+                placed,
+                routed_at,
+                latency,
+                status: Status::Ok,
+                judged: judgement.map(Into::into),
+                values: measured.then_some(values),
             };
-            let keep = encoded.and_then(|image| Some((image.clone(), self.worth_keeping(&outcome)?)));
-            self.hand_over(outcome, keep);
+            self.hand_over(note, keep);
         }
     }
 
@@ -148,50 +157,43 @@ impl VersionTap {
             });
         }
         let prediction = PredictionId::at(SystemTime::now().into());
-        let status = Status::Error(Cow::Borrowed(error.kind().label()));
-        self.hand_over(self.outcome(origin, placed, prediction, &StageTimes::default(), status), None);
+        let note = Note {
+            prediction,
+            part: name(origin.part_id.as_deref()),
+            station: name(origin.station.as_deref()),
+            product: name(origin.product.as_deref()),
+            placed,
+            routed_at: prediction.time(),
+            latency: Latency::default(),
+            status: Status::Error(Cow::Borrowed(error.kind().label())),
+            judged: None,
+            values: None,
+        };
+        self.hand_over(note, None);
     }
 
     /// Why the image of an outcome is to be kept, if it is. The disk gets a few a second at most, however many there are.
-    fn worth_keeping(&self, outcome: &Outcome) -> Option<Reason> {
+    fn worth_keeping(&self, prediction: PredictionId, verdict: Option<Verdict>) -> Option<Reason> {
         let hints = Hints { disagreeing: false, drifted: self.drifted.load(Relaxed) };
-        let reason = self.capture.as_ref()?.reason(outcome, hints)?;
+        let reason = self.capture.as_ref()?.reason(prediction, verdict, hints)?;
         self.keeps.take(Instant::now()).then_some(reason)
     }
 
-    fn outcome(
-        &self,
-        origin: &Origin,
-        placed: Placed,
-        prediction_id: PredictionId,
-        times: &StageTimes,
-        status: Status,
-    ) -> Outcome {
-        let name = |text: &Option<String>| text.as_deref().and_then(|text| Name::new(text).ok());
-        let StageTimes { queue, decode, input, infer, output } = *times;
-        Outcome {
-            schema: Schema,
-            prediction_id,
-            part_id: name(&origin.part_id),
-            station: name(&origin.station),
-            product: name(&origin.product),
-            model: self.model.clone(),
-            version_digest: self.digest,
-            arm: placed.arm,
-            rho: placed.rho,
-            routed_at: UnixMillis::from(SystemTime::now()),
-            latency: Latency { queue, decode, input, infer, output },
-            status,
-            decision: None,
-            features: Features::default(),
-        }
-    }
-
-    fn hand_over(&self, outcome: Outcome, keep: Option<(Bytes, Reason)>) {
-        if self.events.try_send(Event { watch: self.watch, outcome, keep }).is_err() {
+    fn hand_over(&self, note: Note, keep: Option<(Bytes, Reason)>) {
+        if self.events.try_send(Event { watch: self.watch, note, keep }).is_err() {
             self.dropped.fetch_add(1, Relaxed);
         }
     }
+}
+
+/// What clients call things that cannot be a name is left out.
+fn name(text: Option<&str>) -> Option<Name> {
+    Name::new(text?).ok()
+}
+
+fn latency(times: &StageTimes) -> Latency {
+    let StageTimes { queue, decode, input, infer, output } = *times;
+    Latency { queue, decode, input, infer, output }
 }
 
 /// The features in their order; NaN where there is none.

@@ -8,11 +8,12 @@ use std::sync::{Arc, Weak};
 use takt_artifact::VersionDigest;
 use takt_artifact::profile::{Origin, Profile};
 use takt_monitoring::drift::{DriftConfig, DriftMonitor, FeatureReport, LearnRule, Learner, Reference, Row, Seen};
-use takt_monitoring::events::{Outcome, Status, UnixMillis};
+use takt_monitoring::events::{Name, Outcome, Status, UnixMillis};
 use takt_monitoring::features::{IMAGE_LEN, VISION, Vision};
 
 use super::health::Health;
 use super::keep::{Keep, KeptPane, KeptRow};
+use super::note::Note;
 use super::report::{ReferenceState, VersionReport};
 use super::tap::VersionTap;
 use crate::state::VersionId;
@@ -22,6 +23,7 @@ use crate::telemetry::stats::VersionStats;
 pub(super) struct Watched {
     tap: Weak<VersionTap>,
     id: VersionId,
+    model: Name,
     digest: VersionDigest,
     classes: Vec<(String, bool)>,
     labels: Vec<String>,
@@ -44,6 +46,7 @@ enum State {
 /// What is needed to watch a version.
 pub(super) struct Start {
     pub(super) id: VersionId,
+    pub(super) model: Name,
     pub(super) digest: VersionDigest,
     pub(super) classes: Vec<(String, bool)>,
     pub(super) profile: Option<Profile>,
@@ -55,7 +58,7 @@ pub(super) struct Start {
 impl Watched {
     /// Goes on where an earlier life of the version's watch ended, as far as `root` knows of it.
     pub(super) fn start(start: Start, tap: &Arc<VersionTap>, root: &Path, now: UnixMillis) -> Self {
-        let Start { id, digest, classes, profile, drift, learn, stats } = start;
+        let Start { id, model, digest, classes, profile, drift, learn, stats } = start;
         let labels: Vec<String> = classes.iter().map(|(label, _)| label.clone()).collect();
         let keep = Keep::new(root, &id.digest);
         let state = match profile.or_else(|| keep.profile()) {
@@ -75,7 +78,8 @@ impl Watched {
             tap.counters.store(Some(Arc::clone(monitor.counters())));
         }
         let tap = Arc::downgrade(tap);
-        Self { tap, id, digest, classes, labels, drift_config: drift, stats, health: Health::default(), keep, state }
+        let health = Health::default();
+        Self { tap, id, model, digest, classes, labels, drift_config: drift, stats, health, keep, state }
     }
 
     /// Digest of the version.
@@ -91,6 +95,11 @@ impl Watched {
     /// Whether the version still serves.
     pub(super) fn is_served(&self) -> bool {
         self.tap.strong_count() > 0
+    }
+
+    /// A note as the outcome of this version.
+    pub(super) fn outcome(&self, note: Note) -> Outcome {
+        note.outcome(&self.model, self.digest, &self.labels)
     }
 
     /// Takes note of an outcome. What could be counted was counted where it happened.
