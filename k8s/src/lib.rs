@@ -9,8 +9,9 @@
 //! - [`crd`]: the resources `ModelServer` and `ModelRollout`, and their definitions as YAML.
 //! - [`spec`]: what people wrote, checked as a whole.
 //! - [`fleet`]: many devices, one rollout: waves, evidence of all of them multiplied, the decision what is next. Pure.
+//! - [`route`]: one rollout between two Services: weights of a GRPCRoute, counters of a Prometheus. Pure.
 //! - [`build`]: resources and statuses made from decisions. Pure, and cannot fail.
-//! - [`hands`]: what touches the API server and the devices.
+//! - [`hands`]: what touches the API server, the devices and Prometheus.
 //! - [`reconcile`]: the steps in order.
 //! - [`lead`]: one operator at a time.
 //! - [`run`]: wiring, metrics, health, the end.
@@ -25,5 +26,6 @@ pub mod fleet;
 pub mod hands;
 pub mod lead;
 pub mod reconcile;
+pub mod route;
 pub mod run;
 pub mod spec;

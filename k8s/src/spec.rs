@@ -10,12 +10,16 @@ use takt_artifact::manifest::FileDigest;
 use takt_rollout::plan::parse_duration;
 use takt_rollout::{Plan, RawPlan};
 
+mod route;
+
+pub use route::{RouteNames, RouteRollout, RouteSubject, is_routed};
+
 use crate::build::selector_labels;
 use crate::crd::{FleetSpec, Identity, Layer, ModelRollout, ModelRolloutSpec, PlanSpec};
 use crate::fleet::{Amount, Want, Waves, Wish};
 
 /// The port of `takt serve`'s gRPC API.
-const GRPC_PORT: u16 = 8001;
+pub(crate) const GRPC_PORT: u16 = 8001;
 
 /// A rollout that makes sense.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +86,7 @@ impl TryFrom<&ModelRollout> for Rollout {
         check.layer(spec);
         let candidate = check.candidate(spec);
         let plan = check.plan(&spec.plan);
+        check.no_queries(plan.as_ref());
         let fleet = check.fleet(&spec.fleet);
         let toml = check.toml(&spec.plan);
         let (Some(selector), Some(candidate), Some(plan), Some(fleet), Some(plan_toml), true) =
@@ -90,12 +95,6 @@ impl TryFrom<&ModelRollout> for Rollout {
             return Err(Faults(check.faults));
         };
         let goal = format!("{}\n{candidate}\n{}\n{}", spec.model, plan.digest(), spec.attempt);
-        let wish = match (object.metadata.deletion_timestamp.is_some(), spec.abort, spec.paused) {
-            (true, ..) => Wish::Leave,
-            (false, true, _) => Wish::Abort,
-            (false, false, true) => Wish::Pause,
-            (false, false, false) => Wish::Go,
-        };
         let seed = object.metadata.uid.as_deref().unwrap_or_default().as_bytes();
         let want = Want {
             goal: FileDigest::of_bytes(goal.as_bytes()).sha256.chars().take(16).collect(),
@@ -106,7 +105,7 @@ impl TryFrom<&ModelRollout> for Rollout {
             max_failed: fleet.max_failed,
             soak: fleet.soak,
             attempt: spec.attempt,
-            wish,
+            wish: Wish::of(object),
         };
         let subject = Subject { model: spec.model.clone(), selector, identity: spec.fleet.identity };
         Ok(Self { subject, candidate, port: fleet.port, plan_toml, want })
@@ -119,12 +118,9 @@ impl Rollout {
     /// # Errors
     /// It may not; everything that differs.
     pub fn after(self, bound: Option<&Subject>, attempt: u32) -> Result<Self, Faults> {
-        let mut faults = bound.map(|bound| self.subject.strays(bound)).unwrap_or_default();
-        if self.want.attempt < attempt {
-            let (found, least) = (self.want.attempt.to_string(), format!("{attempt} or more"));
-            faults.push(Fault::new("spec.attempt", found, &least, "it only rises: write the next number to try again"));
-        }
-        if faults.is_empty() { Ok(self) } else { Err(Faults(faults)) }
+        let mut check = Check { faults: bound.map(|bound| self.subject.strays(bound)).unwrap_or_default() };
+        check.attempt(self.want.attempt, attempt);
+        if check.faults.is_empty() { Ok(self) } else { Err(Faults(check.faults)) }
     }
 
     /// Of a rollout that is being deleted and whose spec makes no sense: enough to take its candidate back from these devices.
@@ -177,17 +173,20 @@ impl Check {
     }
 
     fn layer(&mut self, spec: &ModelRolloutSpec) {
-        match (spec.layer, &spec.route) {
-            (Layer::InProcess, Some(_)) => {
-                self.fault("route", "a route with layer InProcess", "none", "remove route, or set layer to GRPCRoute");
-            }
-            (Layer::GrpcRoute, _) => self.fault(
-                "layer",
-                "GRPCRoute",
-                "InProcess",
-                "this operator does not split traffic by routes yet: let each server split its own",
-            ),
-            (Layer::InProcess, None) => {}
+        if spec.layer == Layer::GrpcRoute {
+            let fix = "devices are at work with that: restore it, or delete this rollout and make another";
+            self.fault("layer", "GRPCRoute", "InProcess", fix);
+        }
+        if spec.layer == Layer::InProcess && spec.route.is_some() {
+            self.fault("route", "a route with layer InProcess", "none", "remove route, or set layer to GRPCRoute");
+        }
+    }
+
+    /// The attempt must not be below the one that was obeyed.
+    fn attempt(&mut self, found: u32, obeyed: u32) {
+        if found < obeyed {
+            let least = format!("{obeyed} or more");
+            self.fault("attempt", found.to_string(), &least, "it only rises: write the next number to try again");
         }
     }
 
@@ -209,18 +208,19 @@ impl Check {
         });
         let plan = plan.and_then(|raw| Plan::try_from(raw).map_err(|error| faults_of(&error)));
         match plan {
-            Ok(plan) => {
-                for metric in &plan.gates.metrics {
-                    let path = format!("plan.gates.metrics['{}']", metric.name);
-                    self.fault(&path, "a query", "none with layer InProcess", "devices judge by themselves: remove it");
-                }
-                Some(plan)
-            }
+            Ok(plan) => Some(plan),
             Err(faults) => {
                 let faults = faults.into_iter().map(|fault| fault.under("spec.plan"));
                 self.faults.extend(faults.map(|fault| Fault { path: camel(&fault.path), ..fault }));
                 None
             }
+        }
+    }
+
+    fn no_queries(&mut self, plan: Option<&Plan>) {
+        for metric in plan.iter().flat_map(|plan| &plan.gates.metrics) {
+            let path = format!("plan.gates.metrics['{}']", metric.name);
+            self.fault(&path, "a query", "none with layer InProcess", "devices judge by themselves: remove it");
         }
     }
 

@@ -61,7 +61,8 @@ async fn answer(api: &mut Api, status: u16, body: Value) -> (String, String, Val
 }
 
 fn no(code: u16, message: &str) -> Value {
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": "x"})
+    let reason = if code == 404 { "NotFound" } else { "x" };
+    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": reason})
 }
 
 fn no_pods() -> Value {
@@ -146,5 +147,131 @@ async fn a_fault_of_the_spec_is_written_into_the_status_and_told() {
     let (_, path, event) = answer(&mut api, 201, json!({})).await;
     assert_eq!(path, "/apis/events.k8s.io/v1/namespaces/n/events");
     assert_eq!((event["type"].as_str(), event["reason"].as_str()), (Some("Warning"), Some("SpecInvalid")));
+    look.await.unwrap().unwrap();
+}
+
+fn between_services(patch: Value) -> Arc<ModelRollout> {
+    let mut object = serde_json::to_value(rollout(json!({})).as_ref()).unwrap();
+    object["spec"] = json!({
+        "model": "surface", "candidate": {"version": 2}, "layer": "GRPCRoute",
+        "route": {"name": "line", "stableService": "old", "canaryService": "new"}
+    });
+    merge(&mut object, &patch);
+    Arc::new(serde_json::from_value(object).unwrap())
+}
+
+/// Answers a look at a route, whose parts are asked for at once, until something is written; what that was.
+async fn looked_at(api: &mut Api, object: &ModelRollout, canary: u64) -> (String, Value) {
+    let says = |kind: &str| json!({"type": kind, "status": "True"});
+    let route = json!({
+        "metadata": {"name": "line"},
+        "spec": {"rules": [{"backendRefs": [{"name": "old", "weight": 100 - canary}, {"name": "new", "weight": canary}]}]},
+        "status": {"parents": [{"conditions": [says("Accepted"), says("ResolvedRefs")]}]}
+    });
+    loop {
+        let (request, send) = api.next_request().await.expect("a request");
+        let (parts, asked) = request.into_parts();
+        let (method, path) = (parts.method.as_str().to_owned(), parts.uri.path().to_owned());
+        let bytes = asked.collect().await.unwrap().to_bytes();
+        let reply = match path.rsplit('/').next().unwrap() {
+            _ if method != "GET" => serde_json::to_value(object).unwrap(),
+            "line" => route.clone(),
+            "pods" => no_pods(),
+            name => json!({"metadata": {"name": name}, "spec": {"selector": {"app": name}}}),
+        };
+        send.send_response(Response::new(Body::from(reply.to_string().into_bytes())));
+        if method != "GET" {
+            return (path, serde_json::from_slice(&bytes).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_weight_is_changed_after_the_status_and_only_if_it_is_still_what_was_read() {
+    let (context, mut api) = context(1);
+    let object = between_services(json!({}));
+    let look = tokio::spawn(reconcile_rollout(Arc::clone(&object), context));
+    let (path, body) = looked_at(&mut api, &object, 30).await;
+    assert!(path.ends_with("/modelrollouts/r/status"), "{path}");
+    assert_eq!((&body["status"]["phase"], &body["status"]["weight"]), (&json!("Validating"), &json!("0 %")));
+    let (path, body) = looked_at(&mut api, &object, 30).await;
+    assert_eq!(path, "/apis/gateway.networking.k8s.io/v1/namespaces/n/grpcroutes/line");
+    let at = "/spec/rules/0/backendRefs";
+    let expected = json!([
+        {"op": "test", "path": format!("{at}/0/name"), "value": "old"},
+        {"op": "test", "path": format!("{at}/0/weight"), "value": 70},
+        {"op": "add", "path": format!("{at}/0/weight"), "value": 100},
+        {"op": "test", "path": format!("{at}/1/name"), "value": "new"},
+        {"op": "test", "path": format!("{at}/1/weight"), "value": 30},
+        {"op": "add", "path": format!("{at}/1/weight"), "value": 0}
+    ]);
+    assert_eq!(body, expected);
+    let (path, event) = looked_at(&mut api, &object, 0).await;
+    assert!(path.ends_with("/events"), "{path}");
+    assert_eq!(event["reason"], "Validating");
+    look.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_route_that_somebody_changed_meanwhile_is_told_and_tried_again() {
+    let (context, mut api) = context(1);
+    let object = between_services(json!({}));
+    let look = tokio::spawn(reconcile_rollout(Arc::clone(&object), context));
+    looked_at(&mut api, &object, 30).await;
+    let (method, _, _) = answer(&mut api, 422, no(422, "the test failed")).await;
+    assert_eq!(method, "PATCH");
+    let (_, _, event) = answer(&mut api, 201, json!({})).await;
+    assert_eq!((event["type"].as_str(), event["reason"].as_str()), (Some("Warning"), Some("WeightNotSet")));
+    assert!(event["note"].as_str().unwrap().contains("somebody changed it meanwhile"), "{event}");
+    answer(&mut api, 201, json!({})).await;
+    look.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_route_that_is_not_there_is_a_word_in_the_status_and_no_error() {
+    let (context, mut api) = context(1);
+    let object = between_services(json!({}));
+    let look = tokio::spawn(reconcile_rollout(Arc::clone(&object), context));
+    let status = loop {
+        let (request, send) = api.next_request().await.expect("a request");
+        let (parts, asked) = request.into_parts();
+        let bytes = asked.collect().await.unwrap().to_bytes();
+        let (status, reply) = match (parts.method.as_str(), parts.uri.path().rsplit('/').next().unwrap()) {
+            ("PATCH", "status") => (200, serde_json::to_value(object.as_ref()).unwrap()),
+            ("POST", _) => (201, json!({})),
+            _ => (404, no(404, "not found")),
+        };
+        let response = Response::builder().status(StatusCode::from_u16(status).unwrap());
+        send.send_response(response.body(Body::from(reply.to_string().into_bytes())).unwrap());
+        if parts.method == "PATCH" {
+            break serde_json::from_slice::<Value>(&bytes).unwrap()["status"].clone();
+        }
+    };
+    assert!(status["why"].as_str().unwrap().contains("GRPCRoute 'line' is not there"), "{status}");
+    let fresh =
+        status["conditions"].as_array().unwrap().iter().find(|condition| condition["type"] == "DataFresh").unwrap();
+    assert_eq!(fresh["status"], "False");
+    answer(&mut api, 201, json!({})).await;
+    look.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_layer_cannot_change_while_the_candidate_may_have_traffic() {
+    let (context, mut api) = context(1);
+    let object = between_services(json!({}));
+    let look = tokio::spawn(reconcile_rollout(Arc::clone(&object), Arc::clone(&context)));
+    let (_, body) = looked_at(&mut api, &object, 0).await;
+    looked_at(&mut api, &object, 0).await;
+    look.await.unwrap().unwrap();
+    let inside =
+        json!({"spec": {"selector": {"app": "takt"}}, "metadata": {"generation": 2}, "status": body["status"]});
+    let object = rollout(inside);
+    let look = tokio::spawn(reconcile_rollout(Arc::clone(&object), context));
+    let (path, body) = looked_at(&mut api, &object, 0).await;
+    assert!(path.ends_with("/modelrollouts/r/status"), "{path}");
+    let why = body["status"]["why"].as_str().unwrap();
+    assert!(why.contains("spec.layer: found InProcess, expected GRPCRoute"), "{why}");
+    assert_eq!(body["status"]["route"]["name"], "line", "what the route has is not forgotten");
+    looked_at(&mut api, &object, 0).await;
     look.await.unwrap().unwrap();
 }

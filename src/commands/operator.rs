@@ -44,6 +44,10 @@ struct RunArgs {
     /// How long the lease lasts: after so long without a sign of life another operator takes over
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(2..=300))]
     lease_duration_secs: u64,
+    /// Where the API of a Prometheus begins that has the servers' metrics, such as http://prometheus:9090; rollouts of the layer
+    /// GRPCRoute are judged by it
+    #[arg(long, value_name = "URL", env = "TAKT_PROMETHEUS_URL")]
+    prometheus_url: Option<String>,
     /// Where metrics and health are served
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -62,7 +66,8 @@ fn operate(args: RunArgs) -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let expires = Duration::from_secs(args.lease_duration_secs);
     let terms = Terms { namespace: args.lease_namespace, expires, renew: expires / 4, ..Terms::default() };
-    let settings = Settings { namespace: args.namespace, terms, listen: args.listen, pace: Pace::default() };
+    let (namespace, listen, prometheus) = (args.namespace, args.listen, args.prometheus_url);
+    let settings = Settings { namespace, terms, listen, pace: Pace::default(), prometheus };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

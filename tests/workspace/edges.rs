@@ -7,7 +7,7 @@ use crate::metadata::{Metadata, root};
 /// What each of our crates may depend on among ours, tests included. `takt` is the program and may have all of them.
 ///
 /// `takt-artifact` is the vocabulary (element types, signatures, digests, preprocess, decision) and may be known by all.
-const MAY_KNOW: [(&str, &[&str]); 13] = [
+const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("takt-artifact", &[]),
     ("takt-ops", &[]),
     ("takt-proto", &[]),
@@ -18,13 +18,25 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("takt-image", &["takt-artifact"]),
     ("takt-monitoring", &["takt-artifact", "takt-stats"]),
     // Its devices judge: it knows their wire format and the decisions that both make.
-    ("takt-operator", &["takt-artifact", "takt-proto", "takt-rollout"]),
+    ("takt-operator", &["takt-artifact", "takt-prometheus", "takt-proto", "takt-rollout"]),
     (
         "takt-pipeline",
         &["takt-artifact", "takt-backend", "takt-graph", "takt-image", "takt-monitoring", "takt-ops", "takt-tables"],
     ),
+    ("takt-prometheus", &["takt-artifact"]),
     ("takt-rollout", &["takt-artifact", "takt-stats"]),
-    ("takt-serving", &["takt-artifact", "takt-backend", "takt-image", "takt-monitoring", "takt-proto", "takt-rollout"]),
+    (
+        "takt-serving",
+        &[
+            "takt-artifact",
+            "takt-backend",
+            "takt-image",
+            "takt-monitoring",
+            "takt-prometheus",
+            "takt-proto",
+            "takt-rollout",
+        ],
+    ),
     ("takt-tables", &["takt-artifact", "takt-stats"]),
 ];
 
@@ -37,8 +49,8 @@ const ISOLATED: [(&str, &[&str]); 26] = [
     ("axum", &["takt-operator", "takt-serving"]),
     ("tokio*", &["takt", "takt-operator", "takt-serving"]),
     ("prometheus", &["takt-operator", "takt-serving"]),
-    // The one client that calls out by itself: the webhook.
-    ("ureq", &["takt-serving"]),
+    // What calls out by itself: the webhook, and queries of a Prometheus.
+    ("ureq", &["takt-prometheus", "takt-serving"]),
     ("opentelemetry*", &["takt", "takt-serving"]),
     // Runtimes are seen through the `Backend` trait only.
     ("ort", &["takt-backend"]),

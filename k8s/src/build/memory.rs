@@ -127,7 +127,7 @@ fn read_gates(gates: &[GateStatus]) -> LnE {
 }
 
 /// Floats are texts in Kubernetes resources. Four digits: nobody decides by the fifth.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     format!("{value:.4}")
 }
 

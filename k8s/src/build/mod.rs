@@ -3,6 +3,7 @@
 pub mod conditions;
 pub mod memory;
 mod rollout;
+pub mod route_memory;
 mod server;
 mod workload;
 

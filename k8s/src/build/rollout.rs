@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use takt_artifact::share::TrafficShare;
 
 use super::conditions::{Kind, conditions, now, pascal};
-use super::memory;
+use super::{memory, route_memory};
 use crate::crd::ModelRolloutStatus;
 use crate::fleet::{Course, Decision, Device, Fleet, Standing};
-use crate::spec::{Faults, Subject};
+use crate::route::Step;
+use crate::spec::{Faults, RouteRollout, Subject};
+use takt_rollout::Phase;
+use takt_rollout::state::HoldReason;
 
 /// What a look at a rollout came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +22,8 @@ pub enum Outcome {
     Faulty(Faults),
     /// What is next was decided, about these devices.
     Decided(Box<Decision>, Subject),
+    /// What is next was decided, about a route, with which something may be wrong.
+    Routed(Box<Step>, Box<RouteRollout>, Option<String>),
 }
 
 /// The status that follows.
@@ -32,6 +38,21 @@ pub fn rollout_status(
     match outcome {
         Outcome::Faulty(faults) => faulty(before, generation, faults, term, at),
         Outcome::Decided(decision, subject) => decided(before, generation, decision, subject, term, at),
+        Outcome::Routed(step, want, trouble) => {
+            let (conditions, why) = told_of_route(before, generation, step, trouble.as_deref(), at);
+            let rollout = step.memory.state.rollout.as_ref();
+            ModelRolloutStatus {
+                observed_generation: generation,
+                phase: Some(step.memory.phase().map_or_else(|| "Pending".to_owned(), |phase| pascal(phase.label()))),
+                weight: Some(rollout.map_or(TrafficShare::NONE, |rollout| rollout.desired).to_string()),
+                summary: None,
+                why: Some(why),
+                conditions,
+                fleet: before.fleet.clone(),
+                route: Some(route_memory::write(want, step)),
+                term: Some(term),
+            }
+        }
     }
 }
 
@@ -94,8 +115,43 @@ fn decided(
         why: Some(decision.why.clone()),
         conditions: conditions(&before.conditions, is, generation, at),
         fleet: Some(memory::write(subject, fleet, &decision.pooled)),
+        route: before.route.clone(),
         term: Some(term),
     }
+}
+
+fn told_of_route(
+    before: &ModelRolloutStatus,
+    generation: Option<i64>,
+    step: &Step,
+    trouble: Option<&str>,
+    at: Timestamp,
+) -> (Vec<Condition>, String) {
+    let phase = step.memory.phase();
+    let label = phase.map_or("pending", Phase::label);
+    let (succeeded, promoted) = (phase == Some(&Phase::Succeeded), step.memory.promoted);
+    let progressing = matches!(phase, Some(Phase::Running(_) | Phase::Aborting));
+    let blind = |phase: &Phase| matches!(phase, Phase::Held { reason: HoldReason::NoData | HoldReason::Stale, .. });
+    let complaint = step.memory.complaint.as_deref();
+    let (fresh, heard) = match (trouble, complaint) {
+        (Some(trouble), _) => (false, trouble.to_owned()),
+        (None, Some(complaint)) => (false, complaint.to_owned()),
+        (None, None) if phase.is_some_and(blind) => (false, step.memory.why().to_owned()),
+        (None, None) => (true, "the route is in force, and Prometheus answers".to_owned()),
+    };
+    let why = match (&step.refused, trouble) {
+        (Some(refused), _) => refused.clone(),
+        (None, Some(trouble)) => format!("{}; {trouble}", step.memory.why()),
+        (None, None) => step.memory.why().to_owned(),
+    };
+    let is = vec![
+        now(Kind::Ready, Some(succeeded), label, why.clone()),
+        now(Kind::Progressing, Some(progressing), label, why.clone()),
+        now(Kind::Promoted, Some(promoted), label, "whether the route is the candidate's"),
+        now(Kind::SpecValid, Some(true), "valid", "the spec makes sense"),
+        now(Kind::DataFresh, Some(fresh), if fresh { "fresh" } else { "silent" }, heard),
+    ];
+    (conditions(&before.conditions, is, generation, at), why)
 }
 
 /// Of the device that is the least far among those that have begun.
@@ -145,6 +201,11 @@ fn meaning(status: &ModelRolloutStatus) -> ModelRolloutStatus {
     status.term = None;
     for condition in &mut status.conditions {
         condition.message.clear();
+    }
+    if let Some(route) = &mut status.route {
+        (route.observed, route.exposed) = (None, 0);
+        route.memory.clear();
+        route.gates.clear();
     }
     if let Some(fleet) = &mut status.fleet {
         fleet.gates.clear();

@@ -14,7 +14,7 @@ pub use rollout::{CandidateSpec, FleetSpec, Identity, Layer, ModelRollout, Model
 pub use server::{
     GpuSpec, ModelServer, ModelServerSpec, ModelServerStatus, ProbesSpec, RepositorySpec, StateSpec, Workload,
 };
-pub use status::{DeviceStatus, FleetStatus, GateStatus, ModelRolloutStatus};
+pub use status::{DeviceStatus, FleetStatus, GateStatus, ModelRolloutStatus, RouteStatus};
 pub use yaml::{definitions, files};
 
 /// The API group.

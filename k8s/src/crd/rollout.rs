@@ -39,7 +39,7 @@ use super::status::ModelRolloutStatus;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(
-    validation = Rule::new("has(self.serverRef) != has(self.selector)").message("exactly one of serverRef and selector says which servers"),
+    validation = Rule::new("has(self.layer) && self.layer == 'GRPCRoute' ? !has(self.serverRef) && !has(self.selector) : has(self.serverRef) != has(self.selector)").message("exactly one of serverRef and selector says which servers; with layer GRPCRoute its Services do"),
     validation = Rule::new("self.model == oldSelf.model").message("model cannot change: delete this rollout and make another"),
     validation = Rule::new("(has(self.layer) && self.layer == 'GRPCRoute') == has(self.route)").message("route belongs to layer GRPCRoute, and is needed there"),
     validation = Rule::new("self.attempt >= oldSelf.attempt").message("attempt only rises")
@@ -120,6 +120,9 @@ pub struct RouteSpec {
     pub stable_service: String,
     /// The Service of the candidate.
     pub canary_service: String,
+    /// Matchers by which a Prometheus finds the metrics of both, such as job="takt". Default namespace="...", the rollout's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matchers: Option<String>,
 }
 
 /// How the rollout goes over the devices.

@@ -36,6 +36,9 @@ pub struct ModelRolloutStatus {
     /// What the operator remembers of the fleet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fleet: Option<FleetStatus>,
+    /// With layer GRPCRoute: what the operator remembers of the route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteStatus>,
     /// The leadership under which this was written. One that is older writes no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub term: Option<i64>,
@@ -89,6 +92,46 @@ pub struct FleetStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub devices: Vec<DeviceStatus>,
+}
+
+/// What the operator remembers of a route.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteStatus {
+    /// The GRPCRoute. Like all that follows up to the attempt it stays while the candidate may have traffic.
+    #[serde(default)]
+    pub name: String,
+    /// The Service of the version in service.
+    #[serde(default)]
+    pub stable_service: String,
+    /// The Service of the candidate.
+    #[serde(default)]
+    pub canary_service: String,
+    /// The model.
+    #[serde(default)]
+    pub model: String,
+    /// The version that is tried.
+    #[serde(default)]
+    pub candidate: i64,
+    /// What is tried: a digest of these and of the attempt.
+    #[serde(default)]
+    pub goal: String,
+    /// The value of spec.attempt that was obeyed.
+    #[serde(default)]
+    pub attempt: u32,
+    /// The candidate's share of the requests that were answered lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<String>,
+    /// Clients' requests that the candidate answered.
+    #[serde(default)]
+    pub exposed: i64,
+    /// Evidence against the candidate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["gate".to_owned()]))]
+    pub gates: Vec<GateStatus>,
+    /// What only the operator reads: the rollout's state and its readings of counters, as JSON.
+    #[serde(default)]
+    pub memory: String,
 }
 
 /// Evidence against the candidate.

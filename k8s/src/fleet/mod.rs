@@ -26,6 +26,8 @@ use std::time::Duration;
 use takt_artifact::time::UnixMillis;
 use takt_rollout::Plan;
 
+use crate::crd::ModelRollout;
+
 /// What is asked of a fleet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Want {
@@ -60,6 +62,19 @@ pub enum Wish {
     Abort,
     /// Take it back, and be forgotten.
     Leave,
+}
+
+impl Wish {
+    /// As a resource says it.
+    #[must_use]
+    pub fn of(object: &ModelRollout) -> Self {
+        match (object.metadata.deletion_timestamp.is_some(), object.spec.abort, object.spec.paused) {
+            (true, ..) => Self::Leave,
+            (false, true, _) => Self::Abort,
+            (false, false, true) => Self::Pause,
+            (false, false, false) => Self::Go,
+        }
+    }
 }
 
 /// What is remembered of a fleet. Everything else is seen again.

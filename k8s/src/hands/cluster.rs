@@ -97,6 +97,41 @@ impl Cluster {
         Ok(self.api::<Pod>(of).list(&params).await?.items)
     }
 
+    /// A Service, in the namespace of an object.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn service_named(&self, of: &ModelRollout, name: &str) -> Result<Option<Service>, ClusterError> {
+        Ok(self.api::<Service>(of).get_opt(name).await?)
+    }
+
+    /// A GRPCRoute of the Gateway API, in the namespace of an object.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn grpc_route(&self, of: &ModelRollout, name: &str) -> Result<serde_json::Value, ClusterError> {
+        let request = http::Request::get(route_path(of, name)).body(Vec::new());
+        Ok(self.client.request(request.map_err(|error| built(&error))?).await?)
+    }
+
+    /// Changes a GRPCRoute by a JSON patch (RFC 6902), whole or not at all.
+    ///
+    /// # Errors
+    /// The API server's; a test in the patch that does not hold is [`ClusterError::Refused`].
+    pub async fn patch_grpc_route(
+        &self,
+        of: &ModelRollout,
+        name: &str,
+        patch: Vec<serde_json::Value>,
+    ) -> Result<(), ClusterError> {
+        let path = format!("{}?fieldManager={MANAGER}", route_path(of, name));
+        let request = http::Request::patch(path).header(http::header::CONTENT_TYPE, "application/json-patch+json");
+        let request =
+            request.body(serde_json::Value::from(patch).to_string().into_bytes()).map_err(|error| built(&error))?;
+        let _: serde_json::Value = self.client.request(request).await?;
+        Ok(())
+    }
+
     /// Writes the status of a rollout, if nobody has written the object since it was read. Gives the new one back.
     ///
     /// # Errors
@@ -218,6 +253,16 @@ impl Cluster {
         let params = PatchParams::apply(MANAGER).force();
         Ok(self.api::<K>(owner).patch(&object.name_any(), &params, &Patch::Apply(object)).await?)
     }
+}
+
+/// Names were checked before: they need no escapes.
+fn route_path(of: &ModelRollout, name: &str) -> String {
+    let namespace = of.namespace().unwrap_or_default();
+    format!("/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/grpcroutes/{name}")
+}
+
+fn built(error: &http::Error) -> ClusterError {
+    ClusterError::Refused(error.to_string())
 }
 
 /// Adds a null for each key that was there and is there no more. Lists are replaced whole by a merge patch.

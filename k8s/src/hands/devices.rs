@@ -8,6 +8,7 @@ use serde::Deserialize;
 use takt_artifact::share::TrafficShare;
 use takt_proto::inference::RepositoryIndexRequest;
 use takt_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
+use takt_proto::inference::repository_index_response::ModelIndex;
 use takt_proto::rollout::control_request::Action;
 use takt_proto::rollout::rollouts_client::RolloutsClient;
 use takt_proto::rollout::{ControlRequest, GetRequest, Rollout as Wire, StartRequest};
@@ -69,7 +70,31 @@ struct DeviceWeighed {
     ln_e: Option<f64>,
 }
 
+impl Address {
+    /// Of an IP address, as pods have them.
+    #[must_use]
+    pub fn new(ip: &str, port: u16) -> Self {
+        Self(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
+    }
+}
+
 impl Devices {
+    /// Whether a server answers and serves the model, in that version if one is given.
+    pub async fn serves(&self, address: &Address, model: &str, version: Option<u64>) -> bool {
+        let Ok(channel) = self.channel(address) else { return false };
+        let request = patient(RepositoryIndexRequest { repository_name: String::new(), ready: true });
+        let index = GrpcInferenceServiceClient::new(channel).repository_index(request).await;
+        let version = version.map(|version| version.to_string());
+        index.is_ok_and(|answer| {
+            let serves = |row: &ModelIndex| {
+                row.name == model
+                    && row.state == "READY"
+                    && version.as_ref().is_none_or(|version| row.version == *version)
+            };
+            answer.into_inner().models.iter().any(serves)
+        })
+    }
+
     /// How a device stands with regard to a rollout. Whatever goes wrong is something that was heard, too.
     pub async fn look(&self, address: &Address, rollout: &Rollout) -> Heard {
         let channel = match self.channel(address) {

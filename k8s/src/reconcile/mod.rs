@@ -3,6 +3,7 @@
 
 mod backoff;
 mod rollout;
+mod route;
 mod server;
 
 pub use backoff::Backoff;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::jiff::Timestamp;
 use takt_artifact::time::UnixMillis;
+use takt_prometheus::Prometheus;
 
 use crate::build::{Children, Kept};
 use crate::crd::{ModelRollout, ModelRolloutStatus};
@@ -37,6 +39,8 @@ pub struct Pace {
     pub waiting: Duration,
     /// How often figures are written where nothing else changes.
     pub figures: Duration,
+    /// How often a Prometheus is asked about a rollout between two Services.
+    pub queries: Duration,
 }
 
 /// What a look has at hand.
@@ -45,6 +49,8 @@ pub struct Context {
     pub cluster: Cluster,
     /// The devices.
     pub devices: Devices,
+    /// What counts requests behind routes, where there is one.
+    pub prometheus: Option<Prometheus>,
     /// Who tells people.
     pub teller: Teller,
     /// Whether we may act.
@@ -59,6 +65,7 @@ pub struct Context {
     pub quiet: Backoff,
     remembered: Mutex<HashMap<String, Remembered>>,
     left: Mutex<HashMap<String, Left>>,
+    asked: Mutex<HashMap<String, Instant>>,
 }
 
 /// The children of a server as we left them.
@@ -112,7 +119,12 @@ impl ReconcileError {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { at_work: Duration::from_secs(1), waiting: Duration::from_secs(5), figures: Duration::from_secs(15) }
+        Self {
+            at_work: Duration::from_secs(1),
+            waiting: Duration::from_secs(5),
+            figures: Duration::from_secs(15),
+            queries: Duration::from_secs(15),
+        }
     }
 }
 
@@ -129,8 +141,39 @@ impl Context {
     ) -> Self {
         let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
         let quiet = Backoff::new(pace.waiting, pace.waiting * QUIET);
-        let (remembered, left) = (Mutex::default(), Mutex::default());
-        Self { cluster, devices, teller, leadership, metrics, pace, backoff, quiet, remembered, left }
+        let (remembered, left, asked) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let prometheus = None;
+        Self {
+            cluster,
+            devices,
+            prometheus,
+            teller,
+            leadership,
+            metrics,
+            pace,
+            backoff,
+            quiet,
+            remembered,
+            left,
+            asked,
+        }
+    }
+
+    /// The same with a Prometheus.
+    #[must_use]
+    pub fn with_prometheus(self, prometheus: Option<Prometheus>) -> Self {
+        Self { prometheus, ..self }
+    }
+
+    /// Whether a rollout may ask its Prometheus now; if so, it counts as done.
+    fn may_ask(&self, object: &ModelRollout) -> bool {
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = asked.get(&uid).is_none_or(|last| last.elapsed() >= self.pace.queries);
+        if due {
+            asked.insert(uid, Instant::now());
+        }
+        due
     }
 
     /// The term under which we may act now on something that was written under another.
@@ -186,6 +229,7 @@ impl Context {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
         self.backoff.forget(uid);
         self.quiet.forget(uid);
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 }
 

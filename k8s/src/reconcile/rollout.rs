@@ -8,30 +8,31 @@ use futures_util::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use takt_rollout::Phase;
 use tracing::{info, warn};
 
 use super::{Context, ReconcileError, clock};
-use crate::build::{Outcome, memory, rollout_status, worth_writing};
+use crate::build::{Outcome, memory, rollout_status, route_memory, worth_writing};
 use crate::crd::{FINALIZER, Identity, ModelRollout, ModelRolloutStatus};
 use crate::fleet::{Course, Decision, Fleet, Heard, Order, Seen, Wish, decide};
 use crate::hands::Address;
 use crate::hands::events::Told;
-use crate::spec::{Faults, Rollout};
+use crate::spec::{Faults, Rollout, is_routed};
 
 /// Devices asked at once.
 const AT_ONCE: usize = 32;
 /// After an order a device needs little to show that it obeys.
-const AFTER_ORDER: Duration = Duration::from_millis(300);
+pub(super) const AFTER_ORDER: Duration = Duration::from_millis(300);
 /// A pod's own port, where not all devices have the same.
-const PORT_ANNOTATION: &str = "takt.dev/grpc-port";
+pub(super) const PORT_ANNOTATION: &str = "takt.dev/grpc-port";
 
 /// What is known before anything is done, under a term.
-struct Observed {
-    object: Arc<ModelRollout>,
+pub(super) struct Observed {
+    pub(super) object: Arc<ModelRollout>,
     version: Option<String>,
-    status: ModelRolloutStatus,
+    pub(super) status: ModelRolloutStatus,
     since: Duration,
-    term: i64,
+    pub(super) term: i64,
 }
 
 /// With a spec that makes sense, and what its devices said.
@@ -52,11 +53,11 @@ struct Decided {
 }
 
 /// With devices told.
-struct Applied {
-    observed: Observed,
-    outcome: Outcome,
-    events: Vec<Told>,
-    refused: bool,
+pub(super) struct Applied {
+    pub(super) observed: Observed,
+    pub(super) outcome: Outcome,
+    pub(super) events: Vec<Told>,
+    pub(super) refused: bool,
 }
 
 /// One look: observe, validate, listen, decide, apply, report.
@@ -64,6 +65,9 @@ struct Applied {
 /// # Errors
 /// We do not lead, or the API server did not do its part. What devices say is never an error here: it is what is decided on.
 pub async fn reconcile(object: Arc<ModelRollout>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    if is_between_services(&object) {
+        return super::route::reconcile(object, context).await;
+    }
     let observed = observe(object, &context)?;
     if observed.object.metadata.deletion_timestamp.is_some() && !holds(&observed.object) {
         context.forget(&observed.object);
@@ -101,13 +105,21 @@ pub async fn reconcile(object: Arc<ModelRollout>, context: Arc<Context>) -> Resu
     report(applied, &context).await
 }
 
-fn observe(object: Arc<ModelRollout>, context: &Context) -> Result<Observed, ReconcileError> {
+/// Which layer looks after it: the one that may have given the candidate traffic, or else the one that is asked for.
+fn is_between_services(object: &ModelRollout) -> bool {
+    let status = object.status.as_ref();
+    let routed = status.and_then(|status| status.route.as_ref()).and_then(route_memory::bound).is_some();
+    let at_work = status.and_then(|status| status.fleet.as_ref()).and_then(memory::bound).is_some();
+    routed || (!at_work && is_routed(object))
+}
+
+pub(super) fn observe(object: Arc<ModelRollout>, context: &Context) -> Result<Observed, ReconcileError> {
     let (version, status, since) = context.newest(&object);
     let term = context.term(status.term)?;
     Ok(Observed { object, version, status, since, term })
 }
 
-fn holds(object: &ModelRollout) -> bool {
+pub(super) fn holds(object: &ModelRollout) -> bool {
     object.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
@@ -123,7 +135,7 @@ fn settled(observed: &Observed, rollout: &Rollout) -> bool {
     ended && told && rollout.want.wish != Wish::Leave
 }
 
-fn faulty(observed: Observed, faults: Faults) -> Applied {
+pub(super) fn faulty(observed: Observed, faults: Faults) -> Applied {
     let new = observed.status.observed_generation != observed.object.metadata.generation;
     let events = new.then(|| Told::new(true, "spec_invalid", faults.to_string())).into_iter().collect();
     Applied { observed, outcome: Outcome::Faulty(faults), events, refused: false }
@@ -166,8 +178,7 @@ fn find(pods: &[Pod], rollout: &Rollout) -> BTreeMap<String, Option<Address>> {
         let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).filter(|ip| !ip.is_empty());
         let own = pod.annotations().get(PORT_ANNOTATION).and_then(|port| port.parse().ok());
         let port = own.unwrap_or(rollout.port);
-        let address =
-            ip.map(|ip| Address(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }));
+        let address = ip.map(|ip| Address::new(ip, port));
         let age = pod.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second());
         let newer = |(known, before): &(i64, Option<Address>)| (address.is_some(), age) > (before.is_some(), *known);
         if found.get(&name).is_none_or(newer) {
@@ -249,13 +260,19 @@ fn turns(observed: &Observed, decision: &Decision) -> Vec<Told> {
 }
 
 /// Writes the status where that is worth it, tells people, and says when to look again.
-async fn report(applied: Applied, context: &Context) -> Result<Action, ReconcileError> {
+pub(super) async fn report(applied: Applied, context: &Context) -> Result<Action, ReconcileError> {
+    report_now(applied, false, context).await
+}
+
+/// The same; `at_once` where something is done next that must be known to whoever comes after us.
+pub(super) async fn report_now(applied: Applied, at_once: bool, context: &Context) -> Result<Action, ReconcileError> {
     let Applied { observed, outcome, events, refused } = applied;
     let generation = observed.object.metadata.generation;
     let status = rollout_status(&observed.status, generation, &outcome, observed.term, clock().1);
     let mut object = Arc::clone(&observed.object);
     let mut written = false;
-    if worth_writing(&observed.status, &status, observed.since, context.pace.figures) {
+    let differs = at_once && observed.status != status;
+    if differs || worth_writing(&observed.status, &status, observed.since, context.pace.figures) {
         let new = context.cluster.write_rollout(&observed.object, observed.version.as_deref(), &status).await?;
         context.metrics.status_written();
         context.remember(&observed.object, &new, status);
@@ -264,8 +281,12 @@ async fn report(applied: Applied, context: &Context) -> Result<Action, Reconcile
     for event in &events {
         context.teller.tell(&object, event).await;
     }
-    let Outcome::Decided(decision, _) = outcome else { return Ok(Action::await_change()) };
-    if object.metadata.deletion_timestamp.is_some() && decision.next.has_ended() {
+    let ended = match &outcome {
+        Outcome::Faulty(_) => return Ok(Action::await_change()),
+        Outcome::Decided(decision, _) => decision.next.has_ended(),
+        Outcome::Routed(step, ..) => step.memory.phase().is_some_and(Phase::is_terminal),
+    };
+    if object.metadata.deletion_timestamp.is_some() && ended {
         context.cluster.hold(&object, false).await?;
         context.forget(&object);
         return Ok(Action::await_change());
@@ -275,9 +296,10 @@ async fn report(applied: Applied, context: &Context) -> Result<Action, Reconcile
         return Ok(Action::requeue(context.backoff.wait(&uid)));
     }
     context.backoff.forget(&uid);
-    if decision.next.has_ended() {
+    if ended {
         return Ok(Action::await_change());
     }
+    let Outcome::Decided(decision, _) = outcome else { return Ok(Action::requeue(context.pace.waiting)) };
     let at_work = decision.next.at_work().next().is_some();
     if !at_work && !written {
         return Ok(Action::requeue(context.quiet.wait(&uid)));

@@ -12,9 +12,10 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
-use kube::runtime::controller::{Action, Controller};
+use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::watcher;
 use kube::{Api, Client, Config, Resource, ResourceExt};
+use takt_prometheus::Prometheus;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
@@ -29,6 +30,9 @@ use crate::reconcile::{Context, Pace, ReconcileError, reconcile_rollout, reconci
 /// How long the API server may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
+/// Rollouts that are looked at at once. A thousand that begin together would otherwise all hold their answers in memory.
+const AT_ONCE: u16 = 64;
+
 /// How the operator runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -40,6 +44,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// How often things are looked at.
     pub pace: Pace,
+    /// Where the API of a Prometheus begins that has the servers' metrics; rollouts between Services need one.
+    pub prometheus: Option<String>,
 }
 
 /// Why the operator does not run.
@@ -111,14 +117,15 @@ pub async fn run(
     info!(%bound, namespace = settings.namespace.as_deref().unwrap_or("all"), "the operator runs");
     let (held, holding) = watch::channel(None);
     let leadership = Leadership::new(holding);
-    let context = Arc::new(Context::new(
+    let context = Context::new(
         Cluster::new(client.clone()),
         Devices::default(),
         Teller::new(client.clone(), &settings.terms.identity),
         leadership.clone(),
         metrics.clone(),
         settings.pace,
-    ));
+    );
+    let context = Arc::new(context.with_prometheus(settings.prometheus.as_deref().map(Prometheus::new)));
     // The lease is kept until the last look has ended.
     let (ended, last) = watch::channel(false);
     let election = stand(client.clone(), settings.terms.clone(), told(last), held);
@@ -177,6 +184,7 @@ async fn lead(
 async fn rollouts(client: &Client, settings: &Settings, context: &Arc<Context>, end: watch::Receiver<bool>) {
     let controller = Controller::new(api::<ModelRollout>(client, settings), watcher::Config::default());
     controller
+        .with_config(controller::Config::default().concurrency(AT_ONCE))
         .graceful_shutdown_on(ends(end))
         .run(
             |object, context| async move {

@@ -28,6 +28,8 @@ pub struct Memory {
     pub told: Vec<String>,
     /// How often it began.
     pub starts: u32,
+    /// The version that it serves; version 1 where none is said.
+    pub serves: Option<u64>,
 }
 
 /// A device that listens on a port of its own.
@@ -131,7 +133,9 @@ macro_rules! not_here {
                     state: state.to_owned(),
                     reason: String::new(),
                 };
-                let models = vec![row("1", "READY"), row("2", "UNAVAILABLE")];
+                let serves = self.with(|memory| memory.serves.unwrap_or(1));
+                let state = |version: u64| if version == serves { "READY" } else { "UNAVAILABLE" };
+                let models = vec![row("1", state(1)), row("2", state(2))];
                 Ok(Response::new(RepositoryIndexResponse { models }))
             }
 

@@ -5,6 +5,7 @@
 mod device;
 mod manifests;
 mod place;
+mod route;
 
 use std::time::Duration;
 
@@ -64,8 +65,15 @@ fn settings(place: &Place, identity: &str) -> Settings {
         at_work: Duration::from_millis(200),
         waiting: Duration::from_millis(300),
         figures: Duration::from_secs(2),
+        queries: Duration::from_millis(300),
     };
-    Settings { namespace: Some(place.namespace.clone()), terms, listen: ([127, 0, 0, 1], 0).into(), pace }
+    Settings {
+        namespace: Some(place.namespace.clone()),
+        terms,
+        listen: ([127, 0, 0, 1], 0).into(),
+        pace,
+        prometheus: None,
+    }
 }
 
 /// Devices, each with a pod that is ready and has the device's address.
@@ -267,7 +275,7 @@ async fn rules_hold_where_the_api_server_does_not_know_them() {
     let wrong = [
         ("neither", json!({"selector": null}), "spec.serverRef"),
         ("both", json!({"serverRef": {"name": "hall"}}), "spec.selector"),
-        ("route", json!({"layer": "GRPCRoute"}), "does not split traffic by routes yet"),
+        ("route", json!({"layer": "GRPCRoute"}), "spec.route: found nothing"),
         ("queries", json!({"plan": {"gates": {"metrics": [{"name": "heat", "query": "x", "ceiling": "3"}]}}}), "heat"),
     ];
     for (name, patch, told) in wrong {

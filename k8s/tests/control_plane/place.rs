@@ -86,14 +86,20 @@ impl Place {
 
     /// A pod that is ready and whose gRPC API is at that address of this machine.
     pub async fn pod(&self, name: &str, address: SocketAddr) {
+        self.pod_with(name, address, json!({"line": "a"})).await;
+    }
+
+    /// The same with other labels.
+    pub async fn pod_with(&self, name: &str, address: SocketAddr, labels: serde_json::Value) {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
         let port = address.port().to_string();
         let pod = json!({
-            "metadata": {"name": name, "labels": {"line": "a"}, "annotations": {"takt.dev/grpc-port": port}},
+            "metadata": {"name": name, "labels": labels, "annotations": {"takt.dev/grpc-port": port}},
             "spec": {"containers": [{"name": "takt", "image": "takt"}]}
         });
         pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
-        let status = json!({"status": {"phase": "Running", "podIP": address.ip().to_string()}});
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        let status = json!({"status": {"phase": "Running", "podIP": address.ip().to_string(), "conditions": ready}});
         pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
     }
 

@@ -81,7 +81,7 @@ async fn attempt(
     let placed = assigned.map_or_else(Placed::default, Assigned::placed);
     let outcome = run_on(version, request, arrived, assigned.is_some(), placed).await;
     if let Err(error) = &outcome {
-        version.stats.failed(error.kind(), arrived.elapsed());
+        version.stats.failed(error, arrived.elapsed());
         if let Some(tap) = &version.tap {
             tap.failed(&request.origin, placed, error);
         }
@@ -143,6 +143,9 @@ async fn run_on(
         })
         .collect();
     version.stats.answered(rows, &answer.times, arrived.elapsed());
+    if answer.failed_run.is_some() {
+        version.stats.failed_runs.add(answer.failed_run);
+    }
     Ok(Some(InferResponse {
         version: Arc::clone(version),
         outputs,

@@ -144,7 +144,7 @@ pub(super) fn failed(assigned: &Assigned, error: &InferError) {
         // Said of the load, not of the version.
         (ErrorKind::QueueFull, _) => {}
         (ErrorKind::BadOutput, Arm::Canary | Arm::Shadow) => {
-            route.counts(*arm).fail(error.run());
+            route.counts(*arm).failed.add(error.run());
             tell(assigned, route.dead_man.trip(Trip::BadOutput(error.message().to_owned())));
         }
         _ => failed_run(assigned, error.run()),
@@ -153,7 +153,7 @@ pub(super) fn failed(assigned: &Assigned, error: &InferError) {
 
 fn failed_run(assigned: &Assigned, run: Option<u64>) {
     let Assigned { route, arm, .. } = assigned;
-    if route.counts(*arm).fail(run) {
+    if route.counts(*arm).failed.add(run) {
         let trip = if *arm == Arm::Stable { None } else { route.dead_man.failed() };
         tell(assigned, trip);
     }

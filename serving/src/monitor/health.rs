@@ -98,6 +98,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::error::InferError;
     use crate::request::StageTimes;
 
     #[test]
@@ -115,10 +116,10 @@ mod tests {
         let mut health = Health::default();
         let times = StageTimes::default();
         for _ in 0..10 {
-            stats.failed(ErrorKind::Internal, Duration::ZERO);
+            stats.failed(&InferError::new(ErrorKind::Internal, "no"), Duration::ZERO);
             stats.answered(1, &times, Duration::from_millis(4));
         }
-        stats.failed(ErrorKind::InvalidArgument, Duration::ZERO);
+        stats.failed(&InferError::new(ErrorKind::InvalidArgument, "no"), Duration::ZERO);
         health.seal(&stats, 1);
         assert_eq!(health.report().error_rate, Some(0.5), "a wrong request is not the server's failure");
         for _ in 0..10 {

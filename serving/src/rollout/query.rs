@@ -1,27 +1,24 @@
 //! Queries of a Prometheus as gates: a thread that asks, and the newest answers.
 //!
-//! Prometheus' HTTP API: `GET /api/v1/query`, a scalar or a vector of one sample. What cannot be had is missing, which holds a
-//! rollout; it is never a pass and never a failure.
+//! What cannot be had is missing, which holds a rollout; it is never a pass and never a failure.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use takt_prometheus::{Prometheus, QueryError, TIMEOUT};
 use takt_rollout::evidence::Event;
 use takt_rollout::plan::Metric;
 
 use super::settings::PrometheusSettings;
 
-/// Longest wait for an answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer older than so many rounds is missing.
 const ROUNDS: u32 = 3;
 
 /// The queries of one rollout. Dropping it ends the thread.
 pub(super) struct Queries {
-    answers: Receiver<(String, Result<f64, String>)>,
+    answers: Receiver<(String, Result<f64, QueryError>)>,
     every: Duration,
     /// When each was last answered; `None` before the first time.
     last: BTreeMap<String, Option<Instant>>,
@@ -39,12 +36,11 @@ impl Queries {
         let last = metrics.iter().map(|metric| (metric.name.clone(), None)).collect();
         let (sender, answers) = channel();
         let (stop, stopped) = channel();
-        let (metrics, settings, every) = (metrics.to_vec(), settings.clone(), settings.every);
+        let (metrics, prometheus, every) = (metrics.to_vec(), Prometheus::new(&settings.url), settings.every);
         let ask = move || {
-            let agent = agent();
             loop {
                 for metric in &metrics {
-                    let answer = ask(&agent, &settings.url, &metric.query);
+                    let answer = prometheus.number(&metric.query);
                     if sender.send((metric.name.clone(), answer)).is_err() {
                         return;
                     }
@@ -68,7 +64,7 @@ impl Queries {
                     self.last.insert(metric.clone(), Some(now));
                     events.push(Event::Sample { metric, value });
                 }
-                Err(reason) => tracing::warn!(metric, reason, "a query of the rollout gave nothing"),
+                Err(error) => tracing::warn!(metric, %error, "a query of the rollout gave nothing"),
             }
         }
         events
@@ -90,64 +86,6 @@ impl Drop for Queries {
     }
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    status: String,
-    #[serde(default)]
-    error: String,
-    data: Option<Data>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
-enum Data {
-    Scalar((f64, String)),
-    Vector(Vec<Sample>),
-    Matrix(serde::de::IgnoredAny),
-    String(serde::de::IgnoredAny),
-}
-
-#[derive(Deserialize)]
-struct Sample {
-    value: (f64, String),
-}
-
-fn agent() -> ureq::Agent {
-    let config = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .http_status_as_error(false)
-        .proxy(None)
-        .user_agent(concat!("takt/", env!("CARGO_PKG_VERSION")));
-    config.build().into()
-}
-
-fn ask(agent: &ureq::Agent, url: &str, query: &str) -> Result<f64, String> {
-    let asked = agent.get(format!("{}/api/v1/query", url.trim_end_matches('/'))).query("query", query).call();
-    let mut response = asked.map_err(|error| error.to_string())?;
-    let text = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
-    value(&text)
-}
-
-/// The one number of an answer.
-fn value(text: &str) -> Result<f64, String> {
-    let answer: Answer =
-        serde_json::from_str(text).map_err(|error| format!("it is no answer of Prometheus: {error}"))?;
-    let number = |text: &str| match text.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(value),
-        _ => Err(format!("its value is '{text}', expected a finite number")),
-    };
-    match answer.data {
-        _ if answer.status != "success" => Err(format!("Prometheus says: {}", answer.error)),
-        Some(Data::Scalar((_, value))) => number(&value),
-        Some(Data::Vector(samples)) => match samples.as_slice() {
-            [sample] => number(&sample.value.1),
-            samples => Err(format!("it gave {} series, expected one; sum or filter it", samples.len())),
-        },
-        Some(Data::Matrix(_) | Data::String(_)) => Err("it gave a range or text, expected one number".to_owned()),
-        None => Err("it gave no data".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -156,19 +94,6 @@ mod tests {
     use takt_rollout::plan::Mode;
 
     use super::*;
-
-    #[test]
-    fn one_number_is_an_answer_and_everything_else_says_what_it_is() {
-        let answer = |data: &str| value(&format!(r#"{{"status":"success","data":{data}}}"#));
-        assert_eq!(answer(r#"{"resultType":"scalar","result":[1.5,"0.25"]}"#), Ok(0.25));
-        let one = r#"{"resultType":"vector","result":[{"metric":{"a":"b"},"value":[1.5,"3"]}]}"#;
-        assert_eq!(answer(one), Ok(3.0));
-        assert!(answer(r#"{"resultType":"vector","result":[]}"#).unwrap_err().contains("0 series"));
-        assert!(answer(r#"{"resultType":"scalar","result":[1.5,"NaN"]}"#).unwrap_err().contains("'NaN'"));
-        assert!(answer(r#"{"resultType":"matrix","result":[]}"#).unwrap_err().contains("a range"));
-        assert!(value(r#"{"status":"error","error":"parse error"}"#).unwrap_err().contains("parse error"));
-        assert!(value("<html>").unwrap_err().contains("no answer of Prometheus"));
-    }
 
     #[test]
     fn answers_come_as_samples_and_silence_is_missing() {

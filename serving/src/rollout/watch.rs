@@ -59,7 +59,7 @@ impl WatchedRoute {
         };
         let tally = |arm| {
             let counts = self.route.counts(arm);
-            Tally { bad: counts.failed.load(Relaxed), units: counts.units.load(Relaxed) }
+            Tally { bad: counts.failed.count(), units: counts.units.load(Relaxed) }
         };
         let mut is = Readings {
             stable: tally(Arm::Stable),

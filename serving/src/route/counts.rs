@@ -1,14 +1,13 @@
 //! What is counted where requests are answered while a rollout is under way: the evidence of its gates.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use takt_rollout::evidence::Tally;
 
-/// Failed runs that are remembered, so that the requests of one run count once.
-const REMEMBERED_RUNS: usize = 64;
+use crate::telemetry::failed_runs::FailedRuns;
 
 /// Counts of one arm under one share.
 #[derive(Debug, Default)]
@@ -16,31 +15,14 @@ pub struct ArmCounts {
     /// Requests that were routed to it and answered, by it or by the other arm for it.
     pub units: AtomicU64,
     /// Independent failures: runs that failed although the input was good.
-    pub failed: AtomicU64,
+    pub failed: FailedRuns,
     /// Answers that took longer than the objective, from arrival to answer.
     pub late: AtomicU64,
     /// When it last answered, ms since the epoch; 0 before the first.
     pub last_ms: AtomicU64,
-    seen: Mutex<VecDeque<u64>>,
 }
 
 impl ArmCounts {
-    /// Counts a failure, once per run. Returns whether it is a new one.
-    pub fn fail(&self, run: Option<u64>) -> bool {
-        if let Some(run) = run {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if seen.contains(&run) {
-                return false;
-            }
-            seen.push_back(run);
-            if seen.len() > REMEMBERED_RUNS {
-                seen.pop_front();
-            }
-        }
-        self.failed.fetch_add(1, Relaxed);
-        true
-    }
-
     /// Counts an answer that took so long.
     pub fn answer(&self, took: Duration, objective: Option<Duration>) {
         self.units.fetch_add(1, Relaxed);
@@ -135,17 +117,6 @@ impl DeadMan {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn requests_of_one_failed_run_are_one_failure() {
-        let counts = ArmCounts::default();
-        assert!(counts.fail(Some(7)));
-        assert!(!counts.fail(Some(7)));
-        assert!(counts.fail(Some(8)) && counts.fail(None) && counts.fail(None));
-        assert_eq!(counts.failed.load(Relaxed), 4);
-        (100..300).for_each(|run| assert!(counts.fail(Some(run))));
-        assert!(counts.seen.lock().unwrap().len() <= REMEMBERED_RUNS);
-    }
 
     #[test]
     fn only_failures_in_a_row_trip_the_switch_and_it_says_so_once() {

@@ -2,6 +2,7 @@
 
 pub mod crowd;
 pub mod device;
+pub mod failed_runs;
 pub mod gpu;
 pub mod metrics;
 mod process;

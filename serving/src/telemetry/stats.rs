@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use prometheus::{Histogram, HistogramOpts};
 use takt_artifact::decision::Verdict;
 
+use super::failed_runs::FailedRuns;
 use super::run_times::RunTimes;
 use crate::batch::queue::CloseReason;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, InferError};
 use crate::request::StageTimes;
 
 /// Upper edges in seconds of the latency histograms: from 100 microseconds to 10 s, with edges at the usual SLOs.
@@ -72,6 +73,8 @@ pub struct VersionStats {
     pub fail: Tally,
     /// Failures by kind, indexed as [`ErrorKind::ALL`].
     failures: [AtomicU64; ErrorKind::ALL.len()],
+    /// Independent failures that are the version's: its failed runs, each once, and answers that are none.
+    pub failed_runs: FailedRuns,
     /// Time in the queue, per request; rises for every request.
     pub queue: Tally,
     /// Time of decoding and gathering, per request.
@@ -114,6 +117,7 @@ impl VersionStats {
             success: Tally::default(),
             fail: Tally::default(),
             failures: Default::default(),
+            failed_runs: FailedRuns::default(),
             queue: Tally::default(),
             compute_input: Tally::default(),
             compute_infer: Tally::default(),
@@ -146,10 +150,14 @@ impl VersionStats {
         self.latency.observe(times, total);
     }
 
-    /// Counts a failed request.
-    pub fn failed(&self, kind: ErrorKind, total: Duration) {
+    /// Counts a failed request, `total` after it arrived.
+    pub fn failed(&self, error: &InferError, total: Duration) {
+        let kind = error.kind();
         self.fail.add(total);
         self.failures[kind as usize].fetch_add(1, Relaxed);
+        if matches!(kind, ErrorKind::RunFailed | ErrorKind::BadOutput | ErrorKind::Internal) {
+            self.failed_runs.add(error.run());
+        }
     }
 
     /// Counts one run of `rows` rows (padding not counted), padded to `padded`.
@@ -233,10 +241,11 @@ mod tests {
         let stats = VersionStats::new(4);
         for (index, kind) in ErrorKind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, index, "ErrorKind::ALL must be in declaration order");
-            stats.failed(kind, Duration::from_millis(1));
+            stats.failed(&InferError::new(kind, "no"), Duration::from_millis(1));
             assert_eq!(stats.failures(kind), 1);
         }
         assert_eq!(stats.fail.count(), ErrorKind::ALL.len() as u64);
+        assert_eq!(stats.failed_runs.count(), 3, "those that are the version's");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, InferError};
 use crate::request::StageTimes;
 use crate::settings::ControlMode;
 use crate::testing::{MODEL, TestServer};
@@ -40,7 +40,7 @@ fn the_exposition_is_well_formed_and_counts_what_happened() {
     let times = StageTimes { infer: std::time::Duration::from_millis(3), ..StageTimes::default() };
     version.stats.answered(2, &times, std::time::Duration::from_millis(4));
     version.stats.executed(2, 4, crate::batch::queue::CloseReason::Delay, &times);
-    version.stats.failed(ErrorKind::QueueFull, std::time::Duration::ZERO);
+    version.stats.failed(&InferError::new(ErrorKind::QueueFull, "full"), std::time::Duration::ZERO);
     let in_flight = Arc::new(InFlightBytes::new(100));
     in_flight.acquire(7).unwrap();
     let text = Metrics::new(Arc::clone(&server.core), in_flight).expose().unwrap();

@@ -32,6 +32,11 @@ pub(super) fn requests(families: &mut Families, versions: &[&ServedVersion]) {
             family.sample(&with(labels, ("reason", kind.label())), stats.failures(kind) as f64);
         }
     });
+    let mut family = families.counter(
+        "takt_failed_runs_total",
+        "Independent failures of the version itself: failed runs, each once however many requests were in it",
+    );
+    each(versions, |labels, stats| family.sample(labels, stats.failed_runs.count() as f64));
     let mut family = families.counter("nv_inference_count", "Rows (samples) answered");
     each(versions, |labels, stats| family.sample(labels, stats.inferences.load(Relaxed) as f64));
     let mut family = families.counter("nv_inference_exec_count", "Batches run");
