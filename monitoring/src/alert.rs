@@ -1,27 +1,37 @@
 //! Alerts: what fires and since when, debounced so that one odd pane is none.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 pub use takt_stats::debounce::Signal;
 use takt_stats::debounce::{Alert, Change, Debounce};
 use takt_stats::proportion::{Rate, lower_bound};
 
+use crate::disk::{self, DiskError};
 use crate::events::UnixMillis;
 
 /// Two panes of three must agree, either way; after clearing there is quiet for a pane.
 const RULE: Debounce = Debounce { enter: 1.0, exit: -1.0, k: 2, n: 3, cool_down: 1 };
 
+/// What fires, for the next process.
+const FILE: &str = "alerts.json";
+
 /// Panes without a word after which a subject is gone: a version that was unloaded, a station that was taken away.
 const FORGOTTEN: u32 = 100;
 
+/// A word of ours: written in the code, or read back from a file.
+type Word = Cow<'static, str>;
+
 /// An alert that fires.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Firing {
     /// As the rule for Prometheus is called.
-    pub alert: &'static str,
+    pub alert: Word,
     /// What it is about, by label.
-    pub labels: BTreeMap<&'static str, String>,
+    pub labels: BTreeMap<Word, String>,
     /// Since when; milliseconds since 1970 UTC.
     pub since: UnixMillis,
     /// Why, for people.
@@ -38,7 +48,7 @@ pub struct Turned {
     pub alert: Firing,
 }
 
-type Key = (&'static str, BTreeMap<&'static str, String>);
+type Key = (Word, BTreeMap<Word, String>);
 
 /// What a rule says of one subject at the end of a pane.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,7 +85,7 @@ impl Alerts {
             known.silent += 1;
         }
         for Says { alert, labels, signal, reason } in said {
-            let key = (alert, labels);
+            let key = key(alert, labels);
             let known = self.known.entry(key.clone()).or_insert_with(|| Known {
                 alert: Alert::new(RULE),
                 since: at,
@@ -103,6 +113,40 @@ impl Alerts {
         turned
     }
 
+    /// What fired when an earlier process ended fires still, until panes say otherwise: whoever was told of it is told of its end.
+    fn resume(&mut self, firing: impl IntoIterator<Item = Firing>) {
+        for Firing { alert, labels, since, reason } in firing {
+            let known = Known { alert: Alert::firing(RULE), since, reason, silent: 0 };
+            self.known.insert((alert, labels), known);
+        }
+    }
+
+    /// As an earlier process left it in `dir`, which is nothing where there is nothing to be read.
+    #[must_use]
+    pub fn open(dir: &Path) -> Self {
+        let mut alerts = Self::default();
+        let path = dir.join(FILE);
+        match fs::read(&path).map(|bytes| serde_json::from_slice::<Vec<Firing>>(&bytes)) {
+            Ok(Ok(firing)) => alerts.resume(firing),
+            Ok(Err(error)) => {
+                tracing::warn!(file = %path.display(), %error, "which alerts fired before can't be read; they begin anew");
+            }
+            // The first start.
+            Err(_) => {}
+        }
+        alerts
+    }
+
+    /// Writes into `dir` what fires.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep(&self, dir: &Path) -> Result<(), DiskError> {
+        let bytes = serde_json::to_vec(&self.firing());
+        let bytes = bytes.map_err(|error| DiskError::at("encode", &dir.join(FILE))(std::io::Error::other(error)))?;
+        disk::place(dir, FILE, &bytes)
+    }
+
     /// What fires now.
     #[must_use]
     pub fn firing(&self) -> Vec<Firing> {
@@ -117,8 +161,12 @@ pub fn at_least(hits: u64, trials: u64) -> Option<f64> {
     Rate::new(hits, trials).map(|rate| lower_bound(rate, 0.95))
 }
 
+fn key(alert: &'static str, labels: BTreeMap<&'static str, String>) -> Key {
+    (alert.into(), labels.into_iter().map(|(label, value)| (label.into(), value)).collect())
+}
+
 fn alert((alert, labels): &Key, known: &Known) -> Firing {
-    Firing { alert, labels: labels.clone(), since: known.since, reason: known.reason.clone() }
+    Firing { alert: alert.clone(), labels: labels.clone(), since: known.since, reason: known.reason.clone() }
 }
 
 fn told(key: &Key, known: &Known, change: Change) -> Turned {
@@ -156,9 +204,27 @@ mod tests {
         }
         let [firing] = &alerts.firing()[..] else { panic!("{:?}", alerts.firing()) };
         assert_eq!(
-            (firing.alert, firing.since, firing.reason.as_str()),
+            (&*firing.alert, firing.since, firing.reason.as_str()),
             ("TaktThroughputSkew", UnixMillis(2), "7.5 times")
         );
+    }
+
+    #[test]
+    fn what_fired_before_a_restart_fires_on_and_its_end_is_told() {
+        let mut before = Alerts::default();
+        for at in 1..4 {
+            before.observe(UnixMillis(at), [skew(Signal::For)]);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Alerts::open(dir.path()).firing().is_empty(), "the first start");
+        before.keep(dir.path()).unwrap();
+        let mut alerts = Alerts::open(dir.path());
+        assert_eq!(alerts.firing(), before.firing());
+        assert_eq!(alerts.observe(UnixMillis(8), [skew(Signal::For)]), [], "it is not told again");
+        let turned: Vec<_> = (9..12).flat_map(|at| alerts.observe(UnixMillis(at), [skew(Signal::Against)])).collect();
+        assert_eq!(turned.iter().map(|turned| turned.change).collect::<Vec<_>>(), ["cleared"]);
+        std::fs::write(dir.path().join(FILE), "nonsense").unwrap();
+        assert!(Alerts::open(dir.path()).firing().is_empty(), "what can't be read is said and left");
     }
 
     #[test]

@@ -75,13 +75,17 @@ pub fn message(turned: &[Turned], at: UnixMillis, origin: &Origin) -> Vec<u8> {
 fn alert<'a>(turned: &'a Turned, at: UnixMillis, origin: &'a Origin) -> Alert<'a> {
     let Firing { alert, labels, since, reason } = &turned.alert;
     let resolved = turned.change == "cleared";
-    let mut labels: BTreeMap<&str, &str> = labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    labels.extend([("alertname", *alert), ("instance", origin.instance.as_str()), ("severity", severity(alert))]);
+    let mut labels: BTreeMap<&str, &str> = labels.iter().map(|(name, value)| (name.as_ref(), value.as_str())).collect();
+    labels.extend([
+        ("alertname", alert.as_ref()),
+        ("instance", origin.instance.as_str()),
+        ("severity", severity(alert)),
+    ]);
     Alert {
         status: if resolved { "resolved" } else { "firing" },
         fingerprint: format!("{:016x}", fingerprint(&labels)),
         labels,
-        annotations: BTreeMap::from([("summary", *alert), ("description", reason.as_str())]),
+        annotations: BTreeMap::from([("summary", alert.as_ref()), ("description", reason.as_str())]),
         starts_at: rfc3339(since.0 / 1000),
         ends_at: if resolved { rfc3339(at.0 / 1000) } else { NEVER.to_owned() },
         generator_url: "",
@@ -107,9 +111,9 @@ mod tests {
     use super::*;
 
     fn turned(change: &'static str, station: &str) -> Turned {
-        let labels = BTreeMap::from([("model", "surface".to_owned()), ("station", station.to_owned())]);
+        let labels = BTreeMap::from([("model".into(), "surface".to_owned()), ("station".into(), station.to_owned())]);
         let (since, reason) = (UnixMillis(1_772_354_400_000), "7.5 times".to_owned());
-        Turned { change, alert: Firing { alert: "TaktThroughputSkew", labels, since, reason } }
+        Turned { change, alert: Firing { alert: "TaktThroughputSkew".into(), labels, since, reason } }
     }
 
     #[test]

@@ -69,6 +69,12 @@ impl Alert {
         Self { rule, firing: false, quiet_for: 0, last: VecDeque::with_capacity(n) }
     }
 
+    /// Firing, as after a restart.
+    #[must_use]
+    pub fn firing(rule: Debounce) -> Self {
+        Self { firing: true, ..Self::new(rule) }
+    }
+
     /// Whether it fires.
     #[must_use]
     pub fn is_firing(&self) -> bool {

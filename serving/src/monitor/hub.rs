@@ -110,7 +110,8 @@ impl MonitorHub {
             newcomers,
             labels: labels_inbox,
             quality: Quality::open(&settings.quality, &root, SystemTime::now().into()),
-            alerts: Alerts::default(),
+            alerts: Alerts::open(&root),
+            root: root.clone(),
             webhook: settings.webhook.as_ref().and_then(|webhook| Webhook::start(webhook, &root)),
             shared: Arc::clone(&shared),
             watched: BTreeMap::new(),
@@ -230,6 +231,8 @@ struct Owner {
     labels: Receiver<LabelJob>,
     quality: Quality,
     alerts: Alerts,
+    /// Where what outlives the process is kept.
+    root: PathBuf,
     webhook: Option<Webhook>,
     shared: Arc<Shared>,
     watched: BTreeMap<u64, Watched>,
@@ -321,7 +324,13 @@ impl Owner {
         let all_turned = self.alerts.observe(now, said(&report));
         for turned in &all_turned {
             let Firing { alert, labels, reason, .. } = &turned.alert;
-            tracing::warn!(alert, ?labels, reason, "alert {}", turned.change);
+            tracing::warn!(%alert, ?labels, reason, "alert {}", turned.change);
+        }
+        if !all_turned.is_empty()
+            && let Err(error) = self.alerts.keep(&self.root)
+        {
+            self.write_failures += 1;
+            tracing::warn!(%error, "which alerts fire can't be written; a restart begins without them");
         }
         if let Some(webhook) = &self.webhook {
             webhook.tell(&all_turned, now);
