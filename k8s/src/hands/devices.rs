@@ -23,7 +23,7 @@ use crate::spec::Rollout;
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long an answer may take: a server only decides, loading goes on behind.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections kept; beyond it all are made anew.
 const MOST_KEPT: usize = 4096;
 

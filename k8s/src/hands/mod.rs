@@ -6,4 +6,4 @@ pub mod events;
 pub mod metrics;
 
 pub use cluster::{Cluster, ClusterError};
-pub use devices::{Address, Devices, Refused};
+pub use devices::{Address, Devices, PATIENCE, Refused};

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use takt_artifact::time::UnixMillis;
 use takt_rollout::Phase;
 use tracing::{info, warn};
 
@@ -15,14 +16,18 @@ use super::{Context, ReconcileError, clock};
 use crate::build::{Outcome, memory, rollout_status, route_memory, worth_writing};
 use crate::crd::{FINALIZER, Identity, ModelRollout, ModelRolloutStatus};
 use crate::fleet::{Course, Decision, Fleet, Heard, Order, Seen, Wish, decide};
-use crate::hands::Address;
 use crate::hands::events::Told;
+use crate::hands::{Address, PATIENCE};
 use crate::spec::{Faults, Rollout, is_routed};
 
 /// Devices asked at once.
 const AT_ONCE: usize = 32;
 /// After an order a device needs little to show that it obeys.
 pub(super) const AFTER_ORDER: Duration = Duration::from_millis(300);
+/// A device that was silent is waited for so long: what the others say must not wait for it.
+const DOUBT: Duration = Duration::from_secs(1);
+/// One second of so many it is given its time all the same, or one that is slow would be taken for one that is gone.
+const BENEFIT: u64 = 16;
 /// A pod's own port, where not all devices have the same.
 pub(super) const PORT_ANNOTATION: &str = "takt.dev/grpc-port";
 
@@ -146,16 +151,36 @@ async fn listen(observed: Observed, rollout: Rollout, context: &Context) -> Resu
     let pods = context.cluster.pods(&observed.object, &rollout.subject.selector).await?;
     let fleet = observed.status.fleet.as_ref().map_or_else(|| Fleet::new(&rollout.want), memory::read);
     let found = find(&pods, &rollout);
-    let looks: Vec<_> =
-        found.iter().map(|(device, address)| look(device, address.as_ref(), &rollout, context)).collect();
+    let now = clock().0;
+    let looks: Vec<_> = found
+        .iter()
+        .map(|(device, address)| {
+            let silent = fleet.devices.get(device).is_some_and(|device| device.silent.is_some());
+            look(device, address.as_ref(), &rollout, patience(silent, now), context)
+        })
+        .collect();
     let seen = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
     let addresses = found.into_iter().filter_map(|(device, address)| Some((device, address?))).collect();
     Ok(Heards { observed, rollout, fleet, addresses, seen })
 }
 
-async fn look(device: &str, address: Option<&Address>, rollout: &Rollout, context: &Context) -> Seen {
+/// How long an answer may take.
+fn patience(silent: bool, now: UnixMillis) -> Duration {
+    if silent && !(now.0 / 1000).is_multiple_of(BENEFIT) { DOUBT } else { PATIENCE }
+}
+
+async fn look(
+    device: &str,
+    address: Option<&Address>,
+    rollout: &Rollout,
+    patience: Duration,
+    context: &Context,
+) -> Seen {
     let heard = match address {
-        Some(address) => context.devices.look(address, rollout).await,
+        Some(address) => {
+            let look = tokio::time::timeout(patience, context.devices.look(address, rollout)).await;
+            look.unwrap_or_else(|_| Heard::Silent(format!("it has not answered within {patience:?}")))
+        }
         None => Heard::Silent("its pod has no address yet".to_owned()),
     };
     Seen { device: device.to_owned(), heard }
@@ -307,4 +332,15 @@ pub(super) async fn report_now(applied: Applied, at_once: bool, context: &Contex
     context.quiet.forget(&uid);
     let obeys = written || !decision.orders.is_empty();
     Ok(Action::requeue(if obeys { AFTER_ORDER } else { context.pace.at_work }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_silent_keeps_nobody_waiting_and_is_heard_out_now_and_then() {
+        let full = |silent| (0..160).filter(|second| patience(silent, UnixMillis(second * 1000)) == PATIENCE).count();
+        assert_eq!((full(false), full(true)), (160, 10));
+    }
 }
