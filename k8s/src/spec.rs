@@ -19,7 +19,13 @@ use crate::crd::{FleetSpec, Identity, Layer, ModelRollout, ModelRolloutSpec, Pla
 use crate::fleet::{Amount, Want, Waves, Wish};
 
 /// The port of `takt serve`'s gRPC API.
-pub(crate) const GRPC_PORT: u16 = 8001;
+const GRPC_PORT: u16 = 8001;
+
+/// The port of the servers' gRPC API, where the spec was not checked: the usual one in place of nonsense.
+#[must_use]
+pub fn grpc_port(object: &ModelRollout) -> u16 {
+    object.spec.fleet.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(GRPC_PORT)
+}
 
 /// A rollout that makes sense.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,7 +132,6 @@ impl Rollout {
     /// Of a rollout that is being deleted and whose spec makes no sense: enough to take its candidate back from these devices.
     #[must_use]
     pub fn leaving(object: &ModelRollout, subject: Subject, goal: String) -> Self {
-        let port = object.spec.fleet.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(GRPC_PORT);
         let want = Want {
             goal,
             seed: 0,
@@ -139,7 +144,7 @@ impl Rollout {
             wish: Wish::Leave,
         };
         let candidate = u64::try_from(object.spec.candidate.version).unwrap_or(0);
-        Self { subject, candidate, port, plan_toml: String::new(), want }
+        Self { subject, candidate, port: grpc_port(object), plan_toml: String::new(), want }
     }
 }
 

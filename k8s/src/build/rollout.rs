@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use takt_artifact::share::TrafficShare;
+use takt_rollout::Phase;
+use takt_rollout::state::HoldReason;
 
 use super::conditions::{Kind, conditions, now, pascal};
 use super::{memory, route_memory};
@@ -12,8 +13,6 @@ use crate::crd::ModelRolloutStatus;
 use crate::fleet::{Course, Decision, Device, Fleet, Standing};
 use crate::route::Step;
 use crate::spec::{Faults, RouteRollout, Subject};
-use takt_rollout::Phase;
-use takt_rollout::state::HoldReason;
 
 /// What a look at a rollout came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,21 +37,7 @@ pub fn rollout_status(
     match outcome {
         Outcome::Faulty(faults) => faulty(before, generation, faults, term, at),
         Outcome::Decided(decision, subject) => decided(before, generation, decision, subject, term, at),
-        Outcome::Routed(step, want, trouble) => {
-            let (conditions, why) = told_of_route(before, generation, step, trouble.as_deref(), at);
-            let rollout = step.memory.state.rollout.as_ref();
-            ModelRolloutStatus {
-                observed_generation: generation,
-                phase: Some(step.memory.phase().map_or_else(|| "Pending".to_owned(), |phase| pascal(phase.label()))),
-                weight: Some(rollout.map_or(TrafficShare::NONE, |rollout| rollout.desired).to_string()),
-                summary: None,
-                why: Some(why),
-                conditions,
-                fleet: before.fleet.clone(),
-                route: Some(route_memory::write(want, step)),
-                term: Some(term),
-            }
-        }
+        Outcome::Routed(step, want, trouble) => routed(before, generation, (step, want, trouble.as_deref()), term, at),
     }
 }
 
@@ -120,13 +105,13 @@ fn decided(
     }
 }
 
-fn told_of_route(
+fn routed(
     before: &ModelRolloutStatus,
     generation: Option<i64>,
-    step: &Step,
-    trouble: Option<&str>,
+    (step, want, trouble): (&Step, &RouteRollout, Option<&str>),
+    term: i64,
     at: Timestamp,
-) -> (Vec<Condition>, String) {
+) -> ModelRolloutStatus {
     let phase = step.memory.phase();
     let label = phase.map_or("pending", Phase::label);
     let (succeeded, promoted) = (phase == Some(&Phase::Succeeded), step.memory.promoted);
@@ -151,7 +136,18 @@ fn told_of_route(
         now(Kind::SpecValid, Some(true), "valid", "the spec makes sense"),
         now(Kind::DataFresh, Some(fresh), if fresh { "fresh" } else { "silent" }, heard),
     ];
-    (conditions(&before.conditions, is, generation, at), why)
+    let rollout = step.memory.state.rollout.as_ref();
+    ModelRolloutStatus {
+        observed_generation: generation,
+        phase: Some(phase.map_or_else(|| "Pending".to_owned(), |phase| pascal(phase.label()))),
+        weight: Some(rollout.map_or(TrafficShare::NONE, |rollout| rollout.desired).to_string()),
+        summary: None,
+        why: Some(why),
+        conditions: conditions(&before.conditions, is, generation, at),
+        fleet: before.fleet.clone(),
+        route: Some(route_memory::write(want, step)),
+        term: Some(term),
+    }
 }
 
 /// Of the device that is the least far among those that have begun.

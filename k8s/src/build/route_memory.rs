@@ -39,12 +39,9 @@ pub fn read(status: &RouteStatus) -> Memory {
     serde_json::from_str(&status.memory).unwrap_or_default()
 }
 
-/// What the route may have weights for; `None` where no rollout is under way.
+/// What the route has, or had, weights for.
 #[must_use]
-pub fn bound(status: &RouteStatus) -> Option<RouteSubject> {
-    if !read(status).is_active() {
-        return None;
-    }
+pub fn subject(status: &RouteStatus) -> Option<RouteSubject> {
     let names = RouteNames {
         namespace: String::new(),
         route: status.name.clone(),

@@ -24,6 +24,8 @@ use crate::spec::Rollout;
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long an answer may take: a server only decides, loading goes on behind.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+/// The state of a version that serves, in an index of the repository.
+const READY: &str = "READY";
 /// Connections kept; beyond it all are made anew.
 const MOST_KEPT: usize = 4096;
 
@@ -82,17 +84,11 @@ impl Devices {
     /// Whether a server answers and serves the model, in that version if one is given.
     pub async fn serves(&self, address: &Address, model: &str, version: Option<u64>) -> bool {
         let Ok(channel) = self.channel(address) else { return false };
-        let request = patient(RepositoryIndexRequest { repository_name: String::new(), ready: true });
-        let index = GrpcInferenceServiceClient::new(channel).repository_index(request).await;
         let version = version.map(|version| version.to_string());
-        index.is_ok_and(|answer| {
-            let serves = |row: &ModelIndex| {
-                row.name == model
-                    && row.state == "READY"
-                    && version.as_ref().is_none_or(|version| row.version == *version)
-            };
-            answer.into_inner().models.iter().any(serves)
-        })
+        let serves = |row: &ModelIndex| {
+            row.name == model && row.state == READY && version.as_ref().is_none_or(|version| row.version == *version)
+        };
+        index(channel).await.is_ok_and(|rows| rows.iter().any(serves))
     }
 
     /// How a device stands with regard to a rollout. Whatever goes wrong is something that was heard, too.
@@ -125,24 +121,7 @@ impl Devices {
                 return Heard::NotYet(format!("a rollout of version {other} is under way ({})", report.phase));
             }
         }
-        self.index(channel, rollout).await
-    }
-
-    /// Whether the version is there, and serves already.
-    async fn index(&self, channel: Channel, rollout: &Rollout) -> Heard {
-        let request = patient(RepositoryIndexRequest { repository_name: String::new(), ready: false });
-        let models = match GrpcInferenceServiceClient::new(channel).repository_index(request).await {
-            Ok(answer) => answer.into_inner().models,
-            Err(status) => return Heard::Silent(told(&status)),
-        };
-        let version = rollout.candidate.to_string();
-        match models.iter().find(|row| row.name == rollout.subject.model && row.version == version) {
-            Some(row) if row.state == "READY" => Heard::Serves,
-            Some(_) => Heard::Free,
-            None => {
-                Heard::NotYet(format!("version {version} of '{}' is not in its repository yet", rollout.subject.model))
-            }
-        }
+        standing(channel, rollout).await
     }
 
     /// Tells a device something.
@@ -186,6 +165,26 @@ impl Devices {
         let channel = endpoint.connect_timeout(CONNECT).connect_lazy();
         channels.insert(address.clone(), channel.clone());
         Ok(channel)
+    }
+}
+
+/// Every version that a server knows of.
+async fn index(channel: Channel) -> Result<Vec<ModelIndex>, Status> {
+    let request = patient(RepositoryIndexRequest { repository_name: String::new(), ready: false });
+    Ok(GrpcInferenceServiceClient::new(channel).repository_index(request).await?.into_inner().models)
+}
+
+/// Whether the version is there, and serves already.
+async fn standing(channel: Channel, rollout: &Rollout) -> Heard {
+    let models = match index(channel).await {
+        Ok(models) => models,
+        Err(status) => return Heard::Silent(told(&status)),
+    };
+    let version = rollout.candidate.to_string();
+    match models.iter().find(|row| row.name == rollout.subject.model && row.version == version) {
+        Some(row) if row.state == READY => Heard::Serves,
+        Some(_) => Heard::Free,
+        None => Heard::NotYet(format!("version {version} of '{}' is not in its repository yet", rollout.subject.model)),
     }
 }
 

@@ -29,7 +29,7 @@ const DOUBT: Duration = Duration::from_secs(1);
 /// One second of so many it is given its time all the same, or one that is slow would be taken for one that is gone.
 const BENEFIT: u64 = 16;
 /// A pod's own port, where not all devices have the same.
-pub(super) const PORT_ANNOTATION: &str = "takt.dev/grpc-port";
+const PORT_ANNOTATION: &str = "takt.dev/grpc-port";
 
 /// What is known before anything is done, under a term.
 pub(super) struct Observed {
@@ -86,11 +86,7 @@ pub async fn reconcile(object: Arc<ModelRollout>, context: Arc<Context>) -> Resu
         Err(faults) if observed.object.metadata.deletion_timestamp.is_none() => faulty(observed, faults),
         // A rollout that is to go and makes no sense goes: the plan no longer matters.
         Err(_) => {
-            let Some(subject) = bound else {
-                context.cluster.hold(&observed.object, false).await?;
-                context.forget(&observed.object);
-                return Ok(Action::await_change());
-            };
+            let Some(subject) = bound else { return let_go(&observed.object, &context).await };
             let goal = observed.status.fleet.as_ref().map(|fleet| fleet.goal.clone()).unwrap_or_default();
             let rollout = Rollout::leaving(&observed.object, subject, goal);
             apply(decided(listen(observed, rollout, &context).await?), &context).await?
@@ -113,7 +109,8 @@ pub async fn reconcile(object: Arc<ModelRollout>, context: Arc<Context>) -> Resu
 /// Which layer looks after it: the one that may have given the candidate traffic, or else the one that is asked for.
 fn is_between_services(object: &ModelRollout) -> bool {
     let status = object.status.as_ref();
-    let routed = status.and_then(|status| status.route.as_ref()).and_then(route_memory::bound).is_some();
+    let routed =
+        status.and_then(|status| status.route.as_ref()).is_some_and(|route| route_memory::read(route).is_active());
     let at_work = status.and_then(|status| status.fleet.as_ref()).and_then(memory::bound).is_some();
     routed || (!at_work && is_routed(object))
 }
@@ -126,6 +123,13 @@ pub(super) fn observe(object: Arc<ModelRollout>, context: &Context) -> Result<Ob
 
 pub(super) fn holds(object: &ModelRollout) -> bool {
     object.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// Ends our part in a rollout: it may be deleted.
+pub(super) async fn let_go(object: &ModelRollout, context: &Context) -> Result<Action, ReconcileError> {
+    context.cluster.hold(object, false).await?;
+    context.forget(object);
+    Ok(Action::await_change())
 }
 
 /// Whether nothing can follow: it has ended, and the same is wanted.
@@ -200,10 +204,7 @@ fn find(pods: &[Pod], rollout: &Rollout) -> BTreeMap<String, Option<Address>> {
         };
         // A pod without a node is no device yet.
         let Some(name) = name else { continue };
-        let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).filter(|ip| !ip.is_empty());
-        let own = pod.annotations().get(PORT_ANNOTATION).and_then(|port| port.parse().ok());
-        let port = own.unwrap_or(rollout.port);
-        let address = ip.map(|ip| Address::new(ip, port));
+        let address = address(pod, rollout.port);
         let age = pod.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second());
         let newer = |(known, before): &(i64, Option<Address>)| (address.is_some(), age) > (before.is_some(), *known);
         if found.get(&name).is_none_or(newer) {
@@ -211,6 +212,13 @@ fn find(pods: &[Pod], rollout: &Rollout) -> BTreeMap<String, Option<Address>> {
         }
     }
     found.into_iter().map(|(name, (_, address))| (name, address)).collect()
+}
+
+/// Where a pod is reached, once it has an address.
+pub(super) fn address(pod: &Pod, port: u16) -> Option<Address> {
+    let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).filter(|ip| !ip.is_empty())?;
+    let own = pod.annotations().get(PORT_ANNOTATION).and_then(|port| port.parse().ok());
+    Some(Address::new(ip, own.unwrap_or(port)))
 }
 
 fn decided(heards: Heards) -> Decided {
@@ -312,9 +320,7 @@ pub(super) async fn report_now(applied: Applied, at_once: bool, context: &Contex
         Outcome::Routed(step, ..) => step.memory.phase().is_some_and(Phase::is_terminal),
     };
     if object.metadata.deletion_timestamp.is_some() && ended {
-        context.cluster.hold(&object, false).await?;
-        context.forget(&object);
-        return Ok(Action::await_change());
+        return let_go(&object, context).await;
     }
     let uid = object.metadata.uid.clone().unwrap_or_default();
     if refused {

@@ -13,7 +13,7 @@ use takt_rollout::Phase;
 use takt_rollout::observation::Candidate;
 use tracing::{info, warn};
 
-use super::rollout::{AFTER_ORDER, Applied, Observed, PORT_ANNOTATION, faulty, holds, observe};
+use super::rollout::{AFTER_ORDER, Applied, Observed, address, faulty, holds, let_go, observe};
 use super::{Context, ReconcileError, clock};
 use crate::build::{Outcome, route_memory};
 use crate::crd::ModelRollout;
@@ -21,7 +21,7 @@ use crate::fleet::Wish;
 use crate::hands::events::Told;
 use crate::hands::{Address, ClusterError, metrics};
 use crate::route::{Look, Memory, Split, Step, step, weights};
-use crate::spec::RouteRollout;
+use crate::spec::{RouteRollout, grpc_port};
 
 /// Pods of a Service that are asked, at most, for one that serves.
 const MOST_PODS: usize = 8;
@@ -39,19 +39,16 @@ pub(super) async fn reconcile(object: Arc<ModelRollout>, context: Arc<Context>) 
         return Ok(Action::await_change());
     }
     let before = observed.status.route.as_ref();
-    let (bound, attempt) = (before.and_then(route_memory::bound), before.map_or(0, |route| route.attempt));
     let memory = before.map(route_memory::read).unwrap_or_default();
+    let bound = before.filter(|_| memory.is_active()).and_then(route_memory::subject);
+    let attempt = before.map_or(0, |route| route.attempt);
     let want = RouteRollout::try_from(observed.object.as_ref()).and_then(|want| want.after(bound.as_ref(), attempt));
     let want = match (want, bound) {
         (Ok(want), _) => want,
         (Err(faults), _) if !leaves => return super::rollout::report(faulty(observed, faults), &context).await,
         // A rollout that is to go and makes no sense goes: the plan no longer matters.
         (Err(_), Some(subject)) => RouteRollout::leaving(&observed.object, subject),
-        (Err(_), None) => {
-            context.cluster.hold(&observed.object, false).await?;
-            context.forget(&observed.object);
-            return Ok(Action::await_change());
-        }
+        (Err(_), None) => return let_go(&observed.object, &context).await,
     };
     let told = observed.status.observed_generation == observed.object.metadata.generation;
     let over = memory.phase().is_some_and(Phase::is_terminal) && memory.goal == want.goal;
@@ -65,20 +62,20 @@ pub(super) async fn reconcile(object: Arc<ModelRollout>, context: Arc<Context>) 
     }
     let nothing_begun = memory.phase().is_none_or(Phase::is_terminal);
     if nothing_begun && want.wish == Wish::Leave {
-        context.cluster.hold(&observed.object, false).await?;
-        context.forget(&observed.object);
-        return Ok(Action::await_change());
+        return let_go(&observed.object, &context).await;
     }
     let (look, route) = look(&observed, &want, &context).await?;
-    let next = step(&want, memory.clone(), look.clone(), seed(&observed.object), clock().0);
-    apply(observed, Decided { want, before: memory, look, route, next }, &context).await
+    let trouble = look.accepted.clone().and(look.share.clone()).err();
+    let next = step(&want, memory.clone(), look, seed(&observed.object), clock().0);
+    apply(observed, Decided { want, before: memory, trouble, route, next }, &context).await
 }
 
 /// What is next, and what it was decided on.
 struct Decided {
     want: RouteRollout,
     before: Memory,
-    look: Look,
+    /// What is wrong with the route.
+    trouble: Option<String>,
     route: Option<Split>,
     next: Step,
 }
@@ -104,7 +101,7 @@ async fn look(
         answers,
     );
     let route = match route {
-        Ok(route) => Ok(serde_json::to_value(&route).unwrap_or_default()),
+        Ok(route) => Ok(route),
         Err(ClusterError::Gone) => Err(format!("GRPCRoute '{}' is not there", names.route)),
         // The kind may not be installed, or the Role may be an old one.
         Err(error @ (ClusterError::Forbidden(_) | ClusterError::Refused(_))) => Err(error.to_string()),
@@ -134,34 +131,26 @@ async fn serving(
     if selector.is_empty() {
         return Ok(false);
     }
-    let port = object.spec.fleet.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(crate::spec::GRPC_PORT);
     let pods = context.cluster.pods(object, &selector).await?;
-    let addresses: Vec<Address> = pods.iter().filter_map(|pod| address(pod, port)).take(MOST_PODS).collect();
+    let ready = pods.iter().filter(|pod| is_ready(pod)).filter_map(|pod| address(pod, grpc_port(object)));
+    let addresses: Vec<Address> = ready.take(MOST_PODS).collect();
     let asked = addresses.iter().map(|address| context.devices.serves(address, &want.subject.model, version));
     Ok(join_all(asked).await.into_iter().any(|serves| serves))
 }
 
-/// Where a pod is reached that is ready.
-fn address(pod: &Pod, port: u16) -> Option<Address> {
-    let status = pod.status.as_ref().filter(|_| pod.metadata.deletion_timestamp.is_none())?;
-    let ready =
-        status.conditions.iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True");
-    let ip = status.pod_ip.as_deref().filter(|ip| ready && !ip.is_empty())?;
-    let own = pod.annotations().get(PORT_ANNOTATION).and_then(|port| port.parse().ok());
-    Some(Address::new(ip, own.unwrap_or(port)))
+fn is_ready(pod: &Pod) -> bool {
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Writes down what was decided, then does it.
 async fn apply(observed: Observed, decided: Decided, context: &Context) -> Result<Action, ReconcileError> {
-    let Decided { want, before, look, route, next } = decided;
+    let Decided { want, before, trouble, route, next } = decided;
     let events = turns(&before, &next);
     let weight = next.weight;
     let applied = Applied {
-        outcome: Outcome::Routed(
-            Box::new(next),
-            Box::new(want.clone()),
-            look.accepted.clone().and(look.share.clone()).err(),
-        ),
+        outcome: Outcome::Routed(Box::new(next), Box::new(want.clone()), trouble),
         events: Vec::new(),
         refused: false,
         observed,
