@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use takt_graph::Model;
-use takt_pipeline::quantise::{Batch, Options, quantise};
+use takt_pipeline::quantise::{Batch, Options, quantise, unwatched};
 
 /// Images in one run through the net.
 const BATCH: usize = 8;
@@ -44,7 +44,8 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         .chunks(each * BATCH)
         .map(|part| Ok(Batch { shape: [part.len() / each, channels, height, width], data: part.to_vec() }));
     let start = Instant::now();
-    let quantised = quantise(&Model::load(model)?, target.parse()?, &mut batches.into_iter(), &options, &mut |_| ())?;
+    let quantised =
+        quantise(&Model::load(model)?, target.parse()?, &mut batches.into_iter(), &options, &mut unwatched)?;
     println!("{}\n{:.1} s", quantised.report, start.elapsed().as_secs_f64());
     quantised.model.save(out)?;
     Ok(())

@@ -5,6 +5,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use takt_artifact::{Decision, Preprocess};
 use takt_graph::Model;
+use takt_graph::shape::ShapeError;
 
 const PREPROCESS: &str = "takt.preprocess";
 const LABELS: &str = "takt.labels";
@@ -45,15 +46,18 @@ pub enum CardError {
         /// What it is.
         found: String,
     },
+    /// A graph that cannot take the input it declares.
+    #[error("the model's shapes do not fit together: {0}; export it again, for images as [batch, 3, height, width]")]
+    Shapes(#[from] ShapeError),
 }
 
 impl Card {
     /// A card for a model that has none: its input's size, ImageNet's normalisation (grey: none), and the labels given.
     ///
     /// # Errors
-    /// The input is no image of known size.
+    /// The input is no image of known size, or the graph cannot take it.
     pub fn of_input(model: &Model, labels: Vec<String>) -> Result<Self, CardError> {
-        let facts = takt_graph::shape::infer(model).map_err(|error| CardError::Input { found: error.to_string() })?;
+        let facts = takt_graph::shape::infer(model)?;
         let initialised = |name: &str| model.graph().initializer_named(name).is_some();
         let input = model.graph().input.iter().find(|input| !initialised(input.name()));
         let Some(input) = input else { return Err(CardError::Input { found: "none".to_owned() }) };
@@ -126,6 +130,9 @@ pub(crate) fn put(model: &mut Model, key: &'static str, value: &impl Serialize) 
 
 #[cfg(test)]
 mod tests {
+    use takt_graph::onnx::tensor_proto::DataType;
+    use takt_graph::shape::{Dim, Fact};
+
     use super::*;
     use crate::testing::{class_names, network};
 
@@ -140,6 +147,18 @@ mod tests {
         model.save(folder.path().join("m.onnx")).unwrap();
         let read = Model::load(folder.path().join("m.onnx")).unwrap();
         assert_eq!(Card::read(&read), Ok(Some(card)));
+    }
+
+    #[test]
+    fn a_graph_that_cannot_take_its_input_is_told_apart_from_an_input_that_is_no_image() {
+        for dims in [[16_usize, 16, 3], [2, 16, 16]] {
+            let dims = std::iter::once(Dim::symbol("batch")).chain(dims.map(Dim::from)).collect();
+            let mut model = network(1);
+            model.graph_mut().input[0] = Fact::new(Some(DataType::Float), dims).declare("image");
+            let told = Card::of_input(&model, class_names()).unwrap_err().to_string();
+            assert!(told.starts_with("the model's shapes do not fit together: Conv 'conv1': found"), "{told}");
+            assert!(told.ends_with("; export it again, for images as [batch, 3, height, width]"), "{told}");
+        }
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub enum PredictError {
 pub struct Runner {
     by: By,
     classes: usize,
+    /// Images that it takes at a time, where it takes no other number.
+    batch: Option<NonZeroUsize>,
 }
 
 enum By {
@@ -64,7 +66,7 @@ impl Runner {
     /// The graph has an operator that the executor has not, or no output `[batch, classes]`.
     pub fn executor(model: &Model) -> Result<Self, PredictError> {
         let executor = Executor::new(model, &Options { frozen: true, ..Options::default() })?;
-        Ok(Self { by: By::Executor(executor), classes: classes(model)? })
+        Ok(Self { by: By::Executor(executor), classes: classes(model)?, batch: None })
     }
 
     /// Runs a file on the runtime that serving would take, on one thread.
@@ -83,13 +85,30 @@ impl Runner {
             [_, classes] => usize::try_from(*classes).map_err(|_| PredictError::NoClasses(format!("{shape:?}")))?,
             _ => return Err(PredictError::NoClasses(format!("{shape:?}"))),
         };
-        Ok(Self { by: By::Session(Mutex::new(session)), classes })
+        let fixed = session.signature().inputs.first().and_then(|input| input.shape.first().copied());
+        let batch = fixed.and_then(|fixed| usize::try_from(fixed).ok()).and_then(NonZeroUsize::new);
+        Ok(Self { by: By::Session(Mutex::new(session)), classes, batch })
     }
 
     /// Numbers per image.
     #[must_use]
     pub const fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// What runs it: `onnxruntime` or `tract` for a file, `executor` for a graph.
+    #[must_use]
+    pub fn runtime(&self) -> &'static str {
+        match &self.by {
+            By::Executor(_) => "executor",
+            By::Session(session) => session.lock().unwrap_or_else(PoisonError::into_inner).placement().runtime,
+        }
+    }
+
+    /// Images that it must be given at a time; `None` where any number will do.
+    #[must_use]
+    pub const fn batch(&self) -> Option<NonZeroUsize> {
+        self.batch
     }
 
     /// Outputs of a batch, a row per image.

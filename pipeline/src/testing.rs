@@ -8,6 +8,9 @@ use std::sync::Arc;
 use takt_artifact::Preprocess;
 use takt_graph::Model;
 use takt_graph::arch::{ResNetOptions, resnet_cifar};
+use takt_graph::onnx::tensor_proto::DataType;
+use takt_graph::onnx::{GraphProto, NodeProto, TensorProto};
+use takt_graph::shape::{Dim, Fact};
 
 use crate::data::{Dataset, Images, LoadOptions};
 use crate::rng::Rng;
@@ -53,6 +56,38 @@ pub fn class_names() -> Vec<String> {
 pub fn network(seed: u64) -> Model {
     let options = ResNetOptions { classes: CLASSES.len(), input: [3, SIDE, SIDE], width: 0.5 };
     resnet_cifar(&options, 1, seed).unwrap()
+}
+
+/// A convolution of eight filters, gated through two channels, and one that reads it. The gate's first weight is the first of
+/// the graph, and on its two axes the first of two groups of channels.
+pub fn gated() -> Model {
+    let conv = |name: &str, input: &str, output: &str| NodeProto::new("Conv", name, &[input, name], &[output]);
+    let weight = |name: &str, filters: usize, inputs: usize| {
+        let values: Vec<f32> = (1..=filters * inputs).map(|at| (at as f32).sin()).collect();
+        TensorProto::from_f32(name, &[filters, inputs, 1, 1], &values)
+    };
+    let value = |name: &str, channels: usize| {
+        let dims = vec![Dim::symbol("batch"), channels.into(), Dim::from(4_usize), Dim::from(4_usize)];
+        Fact::new(Some(DataType::Float), dims).declare(name)
+    };
+    let graph = GraphProto {
+        name: Some("gated".to_owned()),
+        node: vec![
+            conv("trunk", "image", "maps"),
+            NodeProto::new("GlobalAveragePool", "pool", &["maps"], &["pooled"]),
+            conv("squeeze", "pooled", "squeezed"),
+            NodeProto::new("Relu", "relu", &["squeezed"], &["few"]),
+            conv("excite", "few", "excited"),
+            NodeProto::new("Sigmoid", "sigmoid", &["excited"], &["gates"]),
+            NodeProto::new("Mul", "gate", &["gates", "maps"], &["passed"]),
+            conv("end", "passed", "output"),
+        ],
+        input: vec![value("image", 3)],
+        output: vec![value("output", 2)],
+        initializer: vec![weight("squeeze", 2, 8), weight("excite", 8, 2), weight("trunk", 8, 3), weight("end", 2, 8)],
+        ..GraphProto::default()
+    };
+    Model::from_graph(graph, 17).unwrap()
 }
 
 pub const TWO: NonZeroUsize = NonZeroUsize::new(2).unwrap();

@@ -112,7 +112,7 @@ struct Generate {
     #[arg(long, value_enum, default_value_t = Labels::Csv)]
     labels: Labels,
     /// Threads to use; all cores by default. Does not change the images.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::workshop::threads)]
     threads: Option<NonZeroUsize>,
     /// Print the summary as JSON.
     #[arg(long)]

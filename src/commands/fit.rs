@@ -71,6 +71,9 @@ struct FitArgs {
     /// A model to begin from, such as an export from PyTorch
     #[arg(long, value_name = "ONNX")]
     model: Option<PathBuf>,
+    /// Give the model a fresh last layer for the classes of the data: it keeps what it sees, and learns what to make of it
+    #[arg(long, requires = "model")]
+    new_head: bool,
     /// TOML file with settings; flags go before it
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
@@ -139,7 +142,7 @@ impl FitArgs {
         settings.patience = self.patience.or(settings.patience);
         settings.seed = self.seed.unwrap_or(settings.seed);
         let workshop = Workshop::new(self.shop, settings.epochs)?;
-        let run = Train { start, settings, teacher };
+        let run = Train { start, settings, teacher, new_head: self.new_head };
         let fitted = stage::train(&self.data, &self.out, &run, &workshop.shop())?;
         let json = workshop.json();
         drop(workshop);

@@ -1,4 +1,5 @@
-//! The command line: one file per subcommand. Exit codes: 0 done, 1 failed, 2 usage, 3 a gate said no.
+//! The command line: one file per subcommand. Exit codes: 0 done, 1 failed, 2 usage, 3 a gate said no, 130 stopped
+//! as asked.
 
 #[cfg(feature = "serve")]
 mod check;
@@ -144,9 +145,38 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Weigh(args) => weigh::run(&args),
     };
     outcome.unwrap_or_else(|error| {
+        // Who reads the output has gone, and wants no more of it.
+        if is_broken_pipe(&error) {
+            return ExitCode::from(BROKEN_PIPE);
+        }
         report(&error);
-        ExitCode::from(1)
+        ExitCode::from(if is_interrupted(&error) { STOPPED } else { 1 })
     })
+}
+
+/// Exit code of work that ended early as asked, as the shell gives it after SIGINT.
+const STOPPED: u8 = 130;
+/// The same after SIGPIPE.
+const BROKEN_PIPE: u8 = 141;
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    #[cfg(any(feature = "serve", feature = "pipeline"))]
+    let kind = kind.or_else(|| error.downcast_ref::<serde_json::Error>()?.io_error_kind());
+    kind == Some(std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(feature = "pipeline")]
+fn is_interrupted(error: &anyhow::Error) -> bool {
+    use takt_pipeline::data::surface::GenerateError;
+    use takt_pipeline::stage::StageError;
+    matches!(error.downcast_ref(), Some(StageError::Interrupted))
+        || matches!(error.downcast_ref(), Some(GenerateError::Interrupted { .. }))
+}
+
+#[cfg(not(feature = "pipeline"))]
+const fn is_interrupted(_: &anyhow::Error) -> bool {
+    false
 }
 
 #[expect(clippy::print_stderr, reason = "errors of commands are for the person at the terminal")]

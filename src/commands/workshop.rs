@@ -17,7 +17,7 @@ use takt_pipeline::train::{EpochRecord, Observer};
 #[derive(Debug, Clone, Args)]
 pub struct ShopArgs {
     /// Threads that decode images [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZeroUsize>,
     /// Mebibytes of decoded images to keep in memory
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
@@ -25,6 +25,13 @@ pub struct ShopArgs {
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// A number of threads that a machine can have.
+pub fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    const MOST: usize = 1024;
+    let found = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MOST);
+    found.ok_or_else(|| format!("expected a number from 1 to {MOST}"))
 }
 
 /// Bars on the terminal and the flag that a signal sets.

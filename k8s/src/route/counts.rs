@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use takt_artifact::share::TrafficShare;
 use takt_artifact::time::UnixMillis;
-use takt_prometheus::Series;
+use takt_prometheus::{Series, moment};
 use takt_rollout::counter::Counter;
 use takt_rollout::evidence::{Exposure, Tally};
 
@@ -83,12 +83,6 @@ fn key(series: &Series) -> String {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count below 2^53")]
 fn count(value: f64) -> u64 {
     value.max(0.0) as u64
-}
-
-/// Seconds since 1970, as `timestamp()` gives them.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cut off at the ends of the range")]
-fn moment(seconds: f64) -> UnixMillis {
-    UnixMillis((seconds * 1e3).round().max(0.0) as u64)
 }
 
 impl Readings {

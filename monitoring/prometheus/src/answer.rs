@@ -81,9 +81,10 @@ fn finite(text: &str) -> Result<f64, QueryError> {
     }
 }
 
-/// Seconds with a fraction as they are written there.
+/// The moment so many seconds after the start of 1970, with a fraction: how Prometheus writes one, and what its `timestamp()` gives.
+#[must_use]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cut off at the ends of the range")]
-fn moment(seconds: f64) -> UnixMillis {
+pub fn moment(seconds: f64) -> UnixMillis {
     UnixMillis((seconds * 1e3).round().max(0.0) as u64)
 }
 

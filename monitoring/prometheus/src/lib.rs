@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use takt_artifact::time::UnixMillis;
 
-pub use answer::Series;
+pub use answer::{Series, moment};
 
 /// Longest wait for an answer.
 pub const TIMEOUT: Duration = Duration::from_secs(5);

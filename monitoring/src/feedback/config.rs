@@ -96,3 +96,26 @@ impl Config {
         Duration::from_secs(self.part_span_secs)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_without_sense_are_refused_all_at_once() {
+        assert_eq!(Config::default().faults(), []);
+        let config = Config {
+            store: Limits { max_age_days: 0, ..Limits::default() },
+            max_predictions: 1,
+            history_days: 0,
+            part_span_secs: 0,
+            audit_share: Some(2.0),
+            confidence: f64::NAN,
+            ..Config::default()
+        };
+        let paths: Vec<_> = config.faults().into_iter().map(|fault| fault.path).collect();
+        let expected =
+            ["store.max_age_days", "max_predictions", "history_days", "part_span_secs", "audit_share", "confidence"];
+        assert_eq!(paths, expected);
+    }
+}

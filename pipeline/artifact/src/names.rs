@@ -13,6 +13,12 @@ pub fn is_name(name: &str) -> bool {
     (1..=128).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(good)
 }
 
+/// Whether `text` is a semantic version such as 1.2.0 (semver.org).
+#[must_use]
+pub fn is_semver(text: &str) -> bool {
+    semver::Version::parse(text).is_ok()
+}
+
 /// Whether `name` is a file inside a directory, and cannot lead out of it on any platform.
 #[must_use]
 pub fn is_plain_file(name: &str) -> bool {

@@ -32,6 +32,7 @@ mod model;
 pub mod node;
 pub mod onnx;
 pub mod patch;
+mod random;
 mod save;
 pub mod shape;
 pub mod tensor;

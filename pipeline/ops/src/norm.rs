@@ -16,7 +16,7 @@ use crate::tape::{Form, Inputs, record};
 pub struct BatchStats {
     /// Mean.
     pub mean: Tensor,
-    /// Unbiased variance; of a single value 0.
+    /// Unbiased variance.
     pub var: Tensor,
 }
 
@@ -24,8 +24,8 @@ pub struct BatchStats {
 /// biased variance, `gamma` and `beta` `[C]`; each element then goes through the activation.
 ///
 /// # Errors
-/// If shapes do not fit, `eps` is not a positive number, a tensor is not F32 on the CPU, or the activation's parameters are not
-/// numbers in order.
+/// If shapes do not fit, a channel has one value only, `eps` is not a positive number, a tensor is not F32 on the CPU, or the
+/// activation's parameters are not numbers in order.
 pub fn batch_norm_train(
     x: &Tensor,
     gamma: &Tensor,
@@ -36,6 +36,14 @@ pub fn batch_norm_train(
     activation.map_or(Ok(()), Activation::check)?;
     let batch = Batch::of(x, "batch_norm", "the input")?;
     let dims = batch.dims;
+    // Less its mean it would be 0, whatever it is.
+    if dims.plane() == 1 {
+        bail!(
+            "batch_norm: the input has shape {:?}, one value per channel, expected more to train on; give a larger batch or \
+             larger images",
+            x.dims()
+        )
+    }
     let (scale, shift) = (channels(gamma, dims.c, "gamma")?, channels(beta, dims.c, "beta")?);
     let eps = epsilon(eps)?;
     let count = dims.plane() as f32;
@@ -52,7 +60,7 @@ pub fn batch_norm_train(
         })
         .collect();
     drop(data);
-    let unbiased = if count > 1.0 { count / (count - 1.0) } else { 0.0 };
+    let unbiased = count / (count - 1.0);
     let stats = BatchStats {
         mean: Tensor::from_iter(moments.iter().map(|(mean, _)| *mean), &Device::Cpu)?,
         var: Tensor::from_iter(moments.iter().map(|(_, var)| *var * unbiased), &Device::Cpu)?,

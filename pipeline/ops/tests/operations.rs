@@ -97,6 +97,16 @@ fn batch_normalisation_gives_the_statistics_of_the_batch() -> Result<()> {
 }
 
 #[test]
+fn one_value_per_channel_has_no_statistics_to_train_on() -> Result<()> {
+    let (x, c) = (tensor(1, &[1, 3, 1, 1])?, tensor(1, &[3])?);
+    let error = batch_norm_train(&x, &c, &c, 1e-5, RELU).expect_err("refused").to_string();
+    assert!(error.contains("one value per channel") && error.contains("a larger batch or larger images"), "{error}");
+    assert!(batch_norm_train(&tensor(1, &[2, 3, 1, 1])?, &c, &c, 1e-5, RELU).is_ok());
+    assert!(batch_norm_eval(&x, &c, &c, &c, &tensor(1, &[3])?.abs()?, 1e-5, RELU).is_ok());
+    Ok(())
+}
+
+#[test]
 fn gradients_of_pooling_are_those_of_finite_differences() -> Result<()> {
     let vars = [var(1, &[3, 2, 7, 6])?];
     let params = PoolParams { kernel: [3, 2], stride: [2, 1], padding: [1, 0, 1, 1], dilation: [1, 2] };

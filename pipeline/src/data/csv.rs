@@ -24,6 +24,11 @@ impl Csv {
         let text = fs::read(path).map_err(DataError::io(path))?;
         // Spreadsheet programs put a byte order mark before the first name.
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
+        if let Err(error) = std::str::from_utf8(text) {
+            let before = text.iter().take(error.valid_up_to());
+            let line = 1 + before.filter(|byte| **byte == b'\n').count();
+            return Err(DataError::NotUtf8 { path: path.to_owned(), line });
+        }
         let separator = separator(text);
         let mut reader = ReaderBuilder::new().delimiter(separator).trim(Trim::All).flexible(true).from_reader(text);
         let unreadable = |error| DataError::Io { path: path.to_owned(), source: std::io::Error::other(error) };

@@ -66,6 +66,17 @@ pub enum DataError {
     #[cfg(feature = "tables")]
     #[error(transparent)]
     Outcomes(#[from] crate::outcomes::OutcomesError),
+    /// A CSV file in another encoding.
+    #[error(
+        "{}: line {line} is not UTF-8; save the file as UTF-8 (spreadsheet programs call it CSV UTF-8)",
+        path.display()
+    )]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The first such line, counted from 1.
+        line: usize,
+    },
     /// The label file's header lacks what it needs.
     #[error(
         "{}: the header has {found}, expected the columns file and label, and perhaps split and others; add {missing}",
@@ -199,6 +210,7 @@ impl DataError {
             Self::Table(error) => error.kind(),
             #[cfg(feature = "tables")]
             Self::Outcomes(error) => error.kind(),
+            Self::NotUtf8 { .. } => "not_utf8",
             Self::Header { .. } => "header",
             Self::Faults { .. } => "faults",
             Self::NoImages { .. } => "no_images",

@@ -104,6 +104,9 @@ fn figures(report: &Report, out: &mut String) -> std::fmt::Result {
         row("loss against the parent", &format!("{drop}, at most {bound} (95 %)"))?;
         row("McNemar's p", &format!("{:.3}", agreement.correct.p))?;
     }
+    if let Some(runtime) = &report.runtime {
+        row("run by", &escape(runtime))?;
+    }
     if let Some(times) = report.cost.speedup() {
         row("faster than the parent", &format!("{times:.1}x"))?;
     }

@@ -35,6 +35,9 @@ pub struct Report {
     pub robustness: Vec<Robustness>,
     /// Each artefact against fp32.
     pub parity: Vec<Parity>,
+    /// What ran it: `onnxruntime` or `tract`.
+    #[serde(default)]
+    pub runtime: Option<String>,
     /// What it takes to run it.
     pub cost: Cost,
     /// The images it is most wrong about.
@@ -117,6 +120,7 @@ impl Report {
             agreement: None,
             robustness: Vec::new(),
             parity: Vec::new(),
+            runtime: None,
             cost: Cost::default(),
             worst: worst(predictions, options.worst),
             gates: None,

@@ -335,6 +335,33 @@ fn every_gate_says_yes_or_no_with_its_figure_and_reason() {
 }
 
 #[test]
+fn gates_on_all_classes_say_no_where_one_of_them_was_not_measured() {
+    let gates = "min_balanced_accuracy = 0.0\nmin_recall = 0.0\nmin_precision = 0.0\nmax_drop = 1.0\n";
+    let gates = Gates::parse(gates).unwrap();
+    let refusals = |images: &[(usize, [f32; 3], &str)]| {
+        let predictions = predictions(images);
+        let mut report = Report::new("m", "d", &predictions, ReportOptions::default());
+        report.compare(&predictions, &predictions).unwrap();
+        check(&gates, &report).refusals()
+    };
+    let not_shown = "not measured: no image shows hole; judge images of every class, or ask for single classes by \
+                     min_recall_of";
+    let never_taken =
+        "not measured: no image was taken for hole; judge images of it, or train until the model finds it";
+    let told = |gate: &str, why: &str| format!("{gate}: {why}");
+    let absent = refusals(&[(0, OK, "S1"), (1, DENT, "S1")]);
+    let expected = [
+        told("min_balanced_accuracy", not_shown),
+        told("min_recall", not_shown),
+        told("min_precision", never_taken),
+        told("max_drop", not_shown),
+    ];
+    assert_eq!(absent, expected);
+    let never_found = refusals(&[(0, OK, "S1"), (1, DENT, "S1"), (2, OK, "S1")]);
+    assert_eq!(never_found, [told("min_precision", never_taken)], "its recall was measured, and is 0");
+}
+
+#[test]
 fn gates_that_make_no_sense_are_refused() {
     let message = |text: &str| Gates::parse(text).unwrap_err().to_string();
     let unknown = message("min_acuracy = 0.9");

@@ -11,8 +11,8 @@ use crate::train::TrainError;
 pub enum PruneStageError {
     /// The target is out of reach.
     #[error(
-        "the {measure} can be brought from {from} to {least} at least, asked for was {target}; lower keep_at_least or block, or \
-         ask for less"
+        "the {measure} can be brought from {from} to {least} at least, asked for was {target}; ask for less, or lower block (in a \
+         recipe keep_at_least too)"
     )]
     OutOfReach {
         /// What was to shrink.
@@ -27,6 +27,12 @@ pub enum PruneStageError {
     /// Nothing can be pruned.
     #[error("no channel can be dropped: {0}")]
     Locked(String),
+    /// A model of integers.
+    #[error("{node}: the model is quantised already; prune the one in single precision, and quantise what comes of it")]
+    Quantised {
+        /// Its first node with integers.
+        node: String,
+    },
     /// A criterion that the model does not offer.
     #[error("criterion {criterion} needs {needs}, which the model has not; use {instead}")]
     Criterion {

@@ -54,13 +54,14 @@ impl Importance {
     /// Scores every unit of every group. `taylor` is needed for [`Criterion::Taylor`] alone.
     ///
     /// # Errors
-    /// The model has not what the criterion needs, or a weight cannot be read.
+    /// The model is quantised or has not what the criterion needs, or a weight cannot be read.
     pub fn of(
         model: &Model,
         groups: &Groups,
         criterion: Criterion,
         taylor: Option<&Taylor>,
     ) -> Result<Self, PruneStageError> {
+        in_single_precision(model)?;
         let missing = |needs, instead| PruneStageError::Criterion { criterion: criterion.label(), needs, instead };
         if criterion == Criterion::Taylor {
             let taylor = taylor.ok_or_else(|| missing("gradients", "gamma or l2"))?;
@@ -92,6 +93,12 @@ impl Importance {
         }
         Ok(Self(scored))
     }
+}
+
+/// Refuses a model of integers, of whose weights none can be dropped.
+pub(crate) fn in_single_precision(model: &Model) -> Result<(), PruneStageError> {
+    let integers = model.graph().node.iter().find(|node| node.op_type().contains("QuantizeLinear"));
+    integers.map_or(Ok(()), |node| Err(PruneStageError::Quantised { node: node.label() }))
 }
 
 fn normalised(scores: Vec<f64>) -> Vec<f64> {

@@ -65,7 +65,7 @@ impl Settings {
     }
 
     /// Names every setting that is out of range.
-    pub(super) fn check(&self) -> Result<(), PruneStageError> {
+    pub(crate) fn check(&self) -> Result<(), PruneStageError> {
         let mut faults = Vec::new();
         if let Err(fault) = self.keep.of(self.measure) {
             faults.push(format!("keep: {fault}"));

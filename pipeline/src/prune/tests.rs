@@ -10,6 +10,8 @@ use crate::latency::{Kind, Surface, Timed, Window};
 use crate::progress::Silent;
 use crate::testing::{TWO, network, stripes};
 
+static GO_ON: AtomicBool = AtomicBool::new(false);
+
 fn prepared() -> (Model, Groups) {
     let mut model = network(3);
     clean::clean(&mut model).unwrap();
@@ -133,7 +135,7 @@ fn an_impossible_target_says_what_is_possible() {
     let importance = Importance::of(&model, &groups, Criterion::L2, None).unwrap();
     let settings = Settings { keep: Keep::Share(0.001), keep_at_least: 0.5, block: 1, ..Settings::default() };
     let error = planned(&model, &groups, &importance, &settings).unwrap_err().to_string();
-    assert!(error.contains("at least") && error.contains("keep_at_least"), "{error}");
+    assert!(error.contains("at least") && error.ends_with("or lower block (in a recipe keep_at_least too)"), "{error}");
 }
 
 #[test]
@@ -147,20 +149,34 @@ fn gamma_of_a_folded_model_is_refused_with_what_works() {
 }
 
 #[test]
+fn a_quantised_model_is_refused_whatever_the_criterion() {
+    let (mut model, groups) = prepared();
+    let integers = takt_graph::onnx::NodeProto::new("QuantizeLinear", "round", &["logits", "step"], &["integers"]);
+    model.graph_mut().node.push(integers);
+    for criterion in [Criterion::Gamma, Criterion::L2, Criterion::Taylor] {
+        let error = Importance::of(&model, &groups, criterion, None).unwrap_err().to_string();
+        assert!(error.starts_with("QuantizeLinear 'round': the model is quantised already; prune the one"), "{error}");
+    }
+}
+
+#[test]
 fn reestimated_statistics_are_those_of_the_images() {
     let folder = tempfile::tempdir().unwrap();
     let (_, images) = stripes(folder.path(), 6);
     let samples: Vec<usize> = (0..images.len()).collect();
     let (model, _) = prepared();
     let mut first = model.clone();
-    reestimate(&mut first, &images, &samples, 9.try_into().unwrap(), TWO, &Silent).unwrap();
+    reestimate(&mut first, &images, &samples, 9.try_into().unwrap(), TWO, &Silent, &GO_ON).unwrap().unwrap();
     assert_ne!(first, model);
     let mut second = first.clone();
-    reestimate(&mut second, &images, &samples, 9.try_into().unwrap(), TWO, &Silent).unwrap();
+    reestimate(&mut second, &images, &samples, 9.try_into().unwrap(), TWO, &Silent, &GO_ON).unwrap().unwrap();
     for (one, two) in first.graph().initializer.iter().zip(&second.graph().initializer) {
         let (Ok(one), Ok(two)) = (one.f32s(), two.f32s()) else { continue };
         assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-5), "they depend on images and weights alone");
     }
+    let (mut same, stopped) = (model.clone(), AtomicBool::new(true));
+    assert_eq!(reestimate(&mut same, &images, &samples, 9.try_into().unwrap(), TWO, &Silent, &stopped).unwrap(), None);
+    assert_eq!(same, model);
 }
 
 fn lesson<'a>(
@@ -168,7 +184,6 @@ fn lesson<'a>(
     train: &'a [usize],
     settings: &'a crate::train::Settings,
 ) -> Lesson<'a> {
-    static GO_ON: AtomicBool = AtomicBool::new(false);
     Lesson { images, train, settings, batches: 4, threads: TWO, progress: &Silent, stop: &GO_ON }
 }
 

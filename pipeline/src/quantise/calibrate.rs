@@ -8,7 +8,7 @@ use takt_graph::execute::{Executor, Mode, Options as ExecutorOptions};
 
 use super::observe::Histogram;
 use super::plan::Plan;
-use super::{Progress, QuantiseError};
+use super::{Progress, QuantiseError, Watch, go_on};
 
 /// Preprocessed images, as the model takes them.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +38,7 @@ pub(super) fn observe(
     plan: &Plan,
     images: &mut Images<'_>,
     keep: usize,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut Watch<'_>,
 ) -> Result<Observed, QuantiseError> {
     let input = model
         .graph()
@@ -72,7 +72,7 @@ pub(super) fn observe(
             observed.kept.push(batch.narrow(0, 0, wanted)?.contiguous()?);
             kept += wanted;
         }
-        progress(Progress::Calibrated { images: observed.images });
+        go_on(progress(Progress::Calibrated { images: observed.images }))?;
     }
     if observed.images == 0 {
         return Err(QuantiseError::NoImages);

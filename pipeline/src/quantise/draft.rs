@@ -18,7 +18,7 @@ use super::report::{Agreement, LayerReport, QuantiseReport, TensorReport};
 use super::search::{Search, outputs};
 use super::walk::Walked;
 use super::weights::Rows;
-use super::{Options, Progress, QuantiseError, Quantised, Target, equalise, prepare};
+use super::{Options, QuantiseError, Quantised, Target, Watch, equalise, prepare};
 
 /// A quantisation that is not written yet.
 #[derive(Debug, Clone)]
@@ -54,7 +54,7 @@ impl Draft {
         target: Target,
         images: &mut Images<'_>,
         options: &Options,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut Watch<'_>,
     ) -> Result<Self, QuantiseError> {
         options.check()?;
         let bytes_before = bytes(model);
@@ -65,7 +65,7 @@ impl Draft {
         let plan = Plan::new(&model, &facts, target, &options.keep_float)?;
         let observed = calibrate::observe(&model, &plan, images, options.walked, progress)?;
         let search = Search { model: &model, facts: &facts, plan: &plan, observed: &observed, target, options };
-        let calibration = options.calibration.map_or_else(|| search.best(), Ok)?;
+        let calibration = options.calibration.map_or_else(|| search.best(progress), Ok)?;
         let grids = search.grids(calibration);
         let (values, walked) = search.walk(&grids, &observed.kept, options, progress)?;
         let seen = |value: &str| plan.grids.get(value).and_then(|group| observed.histograms.get(group));

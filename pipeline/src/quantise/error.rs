@@ -9,6 +9,9 @@ use takt_graph::shape::ShapeError;
 /// Why a model was not quantised. The model given is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum QuantiseError {
+    /// The caller asked for it.
+    #[error("interrupted")]
+    Interrupted,
     /// The caller's images end in an error.
     #[error("calibration images: {0}")]
     Images(Box<dyn std::error::Error + Send + Sync>),

@@ -177,47 +177,79 @@ struct Samples<'a> {
     wanted: usize,
 }
 
+/// Inputs and outputs at a sample of places, for one group of channels.
+#[derive(Default, Clone)]
+struct Lesson {
+    columns: Columns,
+    /// Outputs `[samples, channels of the group]`.
+    targets: Vec<f32>,
+}
+
 impl Samples<'_> {
     fn reconstruct(&self, rows: &Rows, scales: &[f32], bound: i32, integers: &mut [i8]) -> Result<(), QuantiseError> {
         let groups = self.window.groups();
         let channels = rows.channels();
-        let images: usize = self.inputs.iter().filter_map(|batch| batch.dims().first()).sum();
-        if images == 0 || !channels.is_multiple_of(groups) || channels == 0 {
+        if channels == 0 || !channels.is_multiple_of(groups) {
             return Ok(());
         }
         let per_group = channels / groups;
-        let wanted = self.wanted.div_ceil(images);
-        let mut columns = vec![Columns::default(); groups];
-        let mut targets: Vec<Vec<f32>> = vec![Vec::new(); groups];
-        let mut seed = 0;
-        for (input, exact) in self.inputs.iter().zip(self.exact) {
-            let (shape, sizes) = (&input.dims()[1..], exact.dims());
-            let (height, width) = if let &[_, _, height, width] = sizes { (height, width) } else { (1, 1) };
-            let (input, exact) = (numbers(input)?, numbers(exact)?);
-            let rows_of_inputs = if shape.len() == 3 { shape.iter().product() } else { rows.width };
-            let images = input.chunks(rows_of_inputs.max(1)).zip(exact.chunks((channels * height * width).max(1)));
-            for (image, output) in images {
-                let places = places(height, width, wanted, seed);
-                seed += 1;
-                for group in 0..groups {
-                    self.window.gather(image, shape, &places, group, &mut columns[group]);
-                    let mine = &output[group * per_group * height * width..];
-                    for &(row, column) in &places {
-                        targets[group]
-                            .extend((0..per_group).map(|channel| mine[(channel * height + row) * width + column]));
-                    }
-                }
-            }
-        }
-        let parts = integers.chunks_mut(per_group * rows.width).zip(columns.iter().zip(&targets));
-        for (group, (integers, (columns, targets))) in parts.enumerate() {
+        let lessons = match self.window {
+            Window::Whole => vec![self.of_rows(rows.width, channels)?],
+            Window::Conv { .. } => self.of_maps(groups, per_group)?,
+        };
+        let parts = integers.chunks_mut(per_group * rows.width).zip(&lessons);
+        for (group, (integers, Lesson { columns, targets })) in parts.enumerate() {
             reconstruct::descend(rows, group * per_group, columns, targets, scales, bound, integers)?;
         }
         Ok(())
     }
+
+    /// Of a layer on the last axis, which holds the features: everything before it is places, as of a channels-last map.
+    fn of_rows(&self, width: usize, channels: usize) -> candle_core::Result<Lesson> {
+        let rows_of = |input: &Tensor| input.elem_count() / width;
+        let all: usize = self.inputs.iter().map(rows_of).sum();
+        let mut lesson = Lesson::default();
+        for (seed, (input, exact)) in (0..).zip(self.inputs.iter().zip(self.exact)) {
+            let rows = rows_of(input);
+            let wanted = self.wanted.saturating_mul(rows).div_ceil(all.max(1));
+            let places = places(rows, 1, wanted, seed);
+            self.window.gather(&numbers(input)?, input.dims(), &places, 0, &mut lesson.columns);
+            let outputs = numbers(exact)?;
+            for &(row, _) in &places {
+                lesson.targets.extend_from_slice(outputs.chunks(channels).nth(row).unwrap_or_default());
+            }
+        }
+        Ok(lesson)
+    }
+
+    /// Of a convolution, by group.
+    fn of_maps(&self, groups: usize, per_group: usize) -> candle_core::Result<Vec<Lesson>> {
+        let mut lessons = vec![Lesson::default(); groups];
+        let images: usize = self.inputs.iter().filter_map(|batch| batch.dims().first()).sum();
+        let wanted = self.wanted.div_ceil(images.max(1));
+        let mut seed = 0;
+        for (input, exact) in self.inputs.iter().zip(self.exact) {
+            let (Some(shape), &[_, channels, height, width]) = (input.dims().get(1..), exact.dims()) else { continue };
+            let (inputs, outputs) = (numbers(input)?, numbers(exact)?);
+            let of_image = shape.iter().product::<usize>().max(1);
+            for (image, output) in inputs.chunks(of_image).zip(outputs.chunks((channels * height * width).max(1))) {
+                let places = places(height, width, wanted, seed);
+                seed += 1;
+                for (group, lesson) in lessons.iter_mut().enumerate() {
+                    self.window.gather(image, shape, &places, group, &mut lesson.columns);
+                    let mine = &output[group * per_group * height * width..];
+                    for &(row, column) in &places {
+                        let at = |channel: usize| mine[(channel * height + row) * width + column];
+                        lesson.targets.extend((0..per_group).map(at));
+                    }
+                }
+            }
+        }
+        Ok(lessons)
+    }
 }
 
-/// Mean of every channel: axis 1 of an image, the last one otherwise.
+/// Mean of every channel: axis 1 of an image, the last one otherwise. Not for MatMul, whose rank says nothing of its axes.
 fn means(batches: &[Tensor], channels: usize) -> candle_core::Result<Vec<f64>> {
     let mut sums = vec![0.0_f64; channels];
     let mut count = 0_usize;
@@ -242,4 +274,24 @@ pub(super) fn add_to_channels(output: &Tensor, shift: &[f32]) -> candle_core::Re
     let shift = Tensor::from_slice(shift, shift.len(), &Device::Cpu)?;
     let shift = if output.rank() == 4 { shift.reshape((1, (), 1, 1))? } else { shift };
     output.broadcast_add(&shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_maps_with_the_channels_last_are_sampled() {
+        let batch = |images: usize| {
+            let values: Vec<f32> = (0..images * 30).map(|at| at as f32).collect();
+            Tensor::from_vec(values, (images, 3, 5, 2), &Device::Cpu).unwrap()
+        };
+        // One layer that doubles both features of each place.
+        let inputs = [batch(4), batch(2)];
+        let exact = inputs.clone().map(|input| (input * 2.0).unwrap());
+        let samples = Samples { window: Window::Whole, inputs: &inputs, exact: &exact, wanted: 9 };
+        let Lesson { columns, targets } = samples.of_rows(2, 2).unwrap();
+        assert_eq!((columns.samples, columns.values.len()), (9, 18), "six from the larger batch, three from the other");
+        assert_eq!(targets, columns.values.iter().map(|value| 2.0 * value).collect::<Vec<_>>());
+    }
 }

@@ -11,7 +11,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let model = Model::load("classifier.onnx")?;
 //! let images = std::iter::repeat_n(Batch { shape: [1, 3, 64, 64], data: vec![0.0; 3 * 64 * 64] }, 8);
-//! let quantised = quantise(&model, Target::CpuInt8Avx2, &mut images.map(Ok), &Options::default(), &mut |_| ())?;
+//! let quantised = quantise(&model, Target::CpuInt8Avx2, &mut images.map(Ok), &Options::default(), &mut unwatched)?;
 //! quantised.model.save("classifier.cpu-int8-avx2.onnx")?;
 //! println!("{}", quantised.report);
 //! # Ok(())
@@ -37,6 +37,7 @@ mod walk;
 mod weights;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 pub use calibrate::{Batch, Images};
 pub use draft::{Draft, Trainable};
@@ -100,7 +101,7 @@ impl Default for Options {
 }
 
 impl Options {
-    fn check(&self) -> Result<(), QuantiseError> {
+    pub(crate) fn check(&self) -> Result<(), QuantiseError> {
         let fault = |option, found: String, expected| Err(QuantiseError::Option { option, found, expected });
         match self.calibration {
             Some(Calibration::Percentile(share)) if !(0.0..0.5).contains(&share) => fault(
@@ -109,9 +110,23 @@ impl Options {
                 "a share from 0 to below 0.5, such as 0.0001",
             ),
             _ if self.walked == 0 => fault("images to learn from", "0".to_owned(), "at least 1"),
+            _ if self.samples == 0 => fault("places of a layer to learn from", "0".to_owned(), "at least 1"),
             _ => Ok(()),
         }
     }
+}
+
+/// Told how far a quantisation is; a break ends it with [`QuantiseError::Interrupted`].
+pub type Watch<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+
+/// Lets a quantisation go on, whatever it says.
+pub fn unwatched(_: Progress<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// An error where the watcher said so.
+fn go_on(said: ControlFlow<()>) -> Result<(), QuantiseError> {
+    if said.is_break() { Err(QuantiseError::Interrupted) } else { Ok(()) }
 }
 
 /// How far a quantisation is.
@@ -122,6 +137,8 @@ pub enum Progress<'a> {
         /// How many.
         images: usize,
     },
+    /// A layer of a trial, by which ranges are chosen.
+    Trial,
     /// A layer whose weights are being rounded.
     Layer {
         /// The node.
@@ -151,7 +168,7 @@ pub fn quantise(
     target: Target,
     images: &mut Images<'_>,
     options: &Options,
-    progress: &mut dyn FnMut(Progress<'_>),
+    progress: &mut Watch<'_>,
 ) -> Result<Quantised, QuantiseError> {
     Draft::new(model, target, images, options, progress)?.finish()
 }

@@ -57,7 +57,8 @@ impl Window {
         }
     }
 
-    /// Appends the columns of `group` at `places` (row and column of the output) of one image, `[C, H, W]` or a plain list.
+    /// Appends the columns of `group` at `places`: row and column of the output of one image, `[C, H, W]`, or, of
+    /// [`Self::Whole`], rows of anything whose last axis holds the features.
     pub fn gather(
         &self,
         image: &[f32],
@@ -69,7 +70,10 @@ impl Window {
         columns.samples += places.len();
         let (Self::Conv { kernel, strides, dilations, before, groups }, &[channels, height, width]) = (self, shape)
         else {
-            columns.values.extend_from_slice(image);
+            let width = shape.last().copied().unwrap_or(1).max(1);
+            for &(row, _) in places {
+                columns.values.extend_from_slice(image.chunks(width).nth(row).unwrap_or_default());
+            }
             return;
         };
         let each = channels / groups;
@@ -123,6 +127,15 @@ mod tests {
         assert_eq!(columns.samples, 2);
         assert_eq!(columns.values[..9], [0.0, 0.0, 0.0, 0.0, 9.0, 10.0, 0.0, 12.0, 13.0]);
         assert_eq!(columns.values[9..], [13.0, 14.0, 0.0, 16.0, 17.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn columns_of_a_matrix_product_are_rows_of_the_last_axis() {
+        let window = Window::of(&NodeProto::new("MatMul", "m", &["x", "w"], &["y"]), &[2, 5]).unwrap();
+        let image: Vec<f32> = (0..12_u8).map(f32::from).collect();
+        let mut columns = Columns::default();
+        window.gather(&image, &[1, 2, 3, 2], &[(4, 0), (0, 0)], 0, &mut columns);
+        assert_eq!(columns, Columns { values: vec![8.0, 9.0, 0.0, 1.0], samples: 2 });
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::observe::{Calibration, Range};
 use super::plan::Plan;
 use super::report::Agreement;
 use super::walk::{Walk, Walked};
-use super::{Options, Progress, QuantiseError, Rounding, Target};
+use super::{Options, Progress, QuantiseError, Rounding, Target, Watch};
 
 /// What the choice of a calibration looks at.
 pub(super) struct Search<'a> {
@@ -42,7 +42,7 @@ impl Search<'_> {
         groups: &BTreeMap<String, Grid>,
         images: &[Tensor],
         options: &Options,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut Watch<'_>,
     ) -> Result<(BTreeMap<String, Grid>, Walked), QuantiseError> {
         let grid = |(value, group): (&String, &String)| Some((value.clone(), *groups.get(group)?));
         let grids = self.plan.grids.iter().filter_map(grid).collect();
@@ -54,7 +54,7 @@ impl Search<'_> {
 
     /// The calibration whose outputs are nearest, with weights rounded to the nearest: reconstruction takes too long to be
     /// tried with each, and helps all alike.
-    pub fn best(&self) -> Result<Calibration, QuantiseError> {
+    pub fn best(&self, progress: &mut Watch<'_>) -> Result<Calibration, QuantiseError> {
         /// Of which the outputs' error is known well enough: ranges differ by decibels.
         const IMAGES: usize = 32;
         let options = Options { rounding: Rounding::Nearest, ..self.options.clone() };
@@ -67,7 +67,8 @@ impl Search<'_> {
         let images: Vec<Tensor> = self.observed.kept.iter().take_while(|batch| enough(batch)).cloned().collect();
         let mut best = (f64::NEG_INFINITY, Calibration::MinMax);
         for calibration in Calibration::TRIED {
-            let (_, walked) = self.walk(&self.grids(calibration), &images, &options, &mut |_| ())?;
+            let (_, walked) =
+                self.walk(&self.grids(calibration), &images, &options, &mut |_| progress(Progress::Trial))?;
             let worst = outputs(self.model, &walked)
                 .iter()
                 .map(|(_, agreement)| agreement.sqnr_db())

@@ -17,7 +17,7 @@ use super::grid::Grid;
 use super::layer::{self, Layer};
 use super::plan::Plan;
 use super::report::Agreement;
-use super::{Options, Progress, QuantiseError, Target};
+use super::{Options, Progress, QuantiseError, Target, Watch, go_on};
 
 /// What a walk found.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ struct Lanes {
 
 impl Walk<'_> {
     /// `images` are batches of the graph's one input.
-    pub fn run(&self, images: &[Tensor], progress: &mut dyn FnMut(Progress<'_>)) -> Result<Walked, QuantiseError> {
+    pub fn run(&self, images: &[Tensor], progress: &mut Watch<'_>) -> Result<Walked, QuantiseError> {
         let graph = self.model.graph();
         let index = graph.index();
         let mut lanes = Lanes::default();
@@ -72,7 +72,7 @@ impl Walk<'_> {
             let exact = runner.run(&lanes.exact, batches)?;
             let rounded = if self.plan.weighted.contains(&place) {
                 let done = walked.layers.len() + 1;
-                progress(Progress::Layer { node: &node.label(), done, of: self.plan.weighted.len() });
+                go_on(progress(Progress::Layer { node: &node.label(), done, of: self.plan.weighted.len() }))?;
                 let (layer, output) = self.layer(node, &index, &lanes, &exact[0], batches)?;
                 walked.layers.insert(place, layer);
                 vec![output]

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use takt_artifact::names::NAME_RULE;
+
 use crate::run::PlanErrors;
 
 /// A recipe that cannot be used.
@@ -55,6 +57,12 @@ pub enum RecipeFault {
     Schema {
         /// What the file says.
         found: u32,
+    },
+    /// A name that no model and no folder can have.
+    #[error("name is {found:?}, expected {NAME_RULE}: models and folders are called so; rename the pipeline")]
+    Name {
+        /// The name.
+        found: String,
     },
     /// No name, or one that is no text.
     #[error("stage {number} has no name; add name = \"...\"")]

@@ -22,6 +22,7 @@
 //! Kinds and their keys are the fields of [`Spec`]'s variants; `docs/pipeline.md` lists them with their defaults.
 
 mod error;
+mod faults;
 mod from;
 mod parse;
 mod spec;

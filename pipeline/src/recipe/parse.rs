@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use takt_artifact::Decision;
+use takt_artifact::names::is_name;
 
 use super::error::{RecipeError, RecipeFault, RecipeFaults};
+use super::faults::between;
 use super::spec::Spec;
 use super::step::{Machine, Step, version_folder};
 use crate::run::{self, Happened, Plan, Summary};
@@ -59,6 +61,9 @@ impl Recipe {
         if outline.schema != SCHEMA {
             faults.push(RecipeFault::Schema { found: outline.schema });
         }
+        if !is_name(&outline.name) {
+            faults.push(RecipeFault::Name { found: outline.name.clone() });
+        }
         let mut stages = Vec::new();
         for (number, table) in (1..).zip(outline.stage) {
             match stage(number, table) {
@@ -66,6 +71,7 @@ impl Recipe {
                 Err(fault) => faults.push(fault),
             }
         }
+        faults.extend(between(&stages));
         if faults.is_empty() {
             return Ok(Self { path: path.to_owned(), name: outline.name, decision: outline.decision, stages });
         }
@@ -113,6 +119,6 @@ fn stage(number: usize, mut table: toml::Table) -> Result<(String, Spec), Recipe
             faults if faults.is_empty() => Ok((name, spec)),
             faults => Err(RecipeFault::Keys { stage: name, kind, reason: faults.join("; ") }),
         },
-        Some(Err(error)) => Err(RecipeFault::Keys { stage: name, kind, reason: error.message().to_owned() }),
+        Some(Err(error)) => Err(RecipeFault::Keys { stage: name, kind, reason: error.to_string() }),
     }
 }

@@ -1,15 +1,16 @@
 //! What each kind of stage can be told. Everything but where its inputs lie decides its result, and is in its key.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::from::From;
-use crate::data::{Split, surface};
+use crate::data::surface;
 use crate::evaluate::gates::{Gates, ParityGate};
 use crate::prune::{Criterion, Settings as Cut};
 use crate::quantise::{Options, Target};
-use crate::stage::{Architecture, Tune, sparse_epochs};
+use crate::stage::{self, Architecture, Tune, sparse_epochs};
 use crate::train::{Distil, Settings, Sparsity};
 
 /// One stage.
@@ -54,6 +55,9 @@ pub struct Train {
     pub data: From,
     /// What it begins with.
     pub start: Start,
+    /// Whether a model that it begins with gets a fresh last layer for the data's classes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_head: bool,
     /// A frozen teacher.
     #[serde(default, skip_serializing)]
     pub teacher: Option<From>,
@@ -185,6 +189,32 @@ pub struct Package {
     pub parity: Option<ParityGate>,
 }
 
+impl Prune {
+    /// Itself as a run, of the model in that file.
+    pub(super) fn run(&self, model: PathBuf) -> stage::Prune {
+        stage::Prune {
+            model,
+            cut: self.cut,
+            criterion: self.criterion,
+            sparsity: self.sparsity,
+            sparse_epochs: self.sparse_epochs,
+            rounds: self.rounds,
+            settings: self.settings.clone(),
+            distil: self.distil.clone(),
+            max_drop: self.max_drop,
+            latencies: None,
+        }
+    }
+}
+
+impl Quantise {
+    /// Itself as a run, of the model in that file.
+    pub(super) fn run(&self, model: PathBuf) -> stage::Quantise {
+        let Self { targets, options, tune, .. } = self.clone();
+        stage::Quantise { model, targets, options, tune }
+    }
+}
+
 impl Spec {
     /// Names of all kinds, as recipes write them.
     pub const KINDS: [&'static str; 7] = ["generate", "validate", "train", "prune", "quantize", "evaluate", "package"];
@@ -201,35 +231,6 @@ impl Spec {
             "package" => table.try_into().map(Self::Package),
             _ => return None,
         })
-    }
-
-    /// What is wrong with its settings, before anything runs.
-    pub(super) fn faults(&self) -> Vec<String> {
-        let settings = |settings: &Settings| settings.check().err().map(|error| error.to_string());
-        let distil = |distil: &Distil| distil.check().err().map(|error| error.to_string());
-        match self {
-            Self::Generate(generate) => {
-                let plan = generate.0.plan().map_err(|error| error.to_string());
-                plan.and_then(|plan| plan.check().map_err(|error| error.to_string())).err().into_iter().collect()
-            }
-            Self::Validate(_) if cfg!(feature = "tables") => Vec::new(),
-            Self::Validate(_) => {
-                vec!["this build reads no tables; build it with `--features tables`, or leave the stage out".to_owned()]
-            }
-            Self::Train(train) => [settings(&train.settings), distil(&train.distil)].into_iter().flatten().collect(),
-            Self::Prune(prune) => [settings(&prune.settings), distil(&prune.distil)].into_iter().flatten().collect(),
-            Self::Quantise(quantise) if quantise.targets.is_empty() => {
-                vec![format!("targets is empty, expected some of {}", Target::ALL.map(Target::name).join(", "))]
-            }
-            Self::Evaluate(evaluate) => {
-                let known = Split::ALL.map(Split::name);
-                let split = Split::parse(&evaluate.split).is_none();
-                let split =
-                    split.then(|| format!("split is '{}', expected one of {}", evaluate.split, known.join(", ")));
-                split.into_iter().chain(evaluate.gates.faults()).collect()
-            }
-            Self::Quantise(_) | Self::Package(_) => Vec::new(),
-        }
     }
 
     /// Its kind, as recipes write it.
@@ -255,7 +256,7 @@ impl Spec {
             | Self::Prune(_)
             | Self::Evaluate(_)
             | Self::Package(_) => 1,
-            Self::Quantise(_) => 2,
+            Self::Quantise(_) => 3,
         }
     }
 

@@ -89,6 +89,14 @@ impl run::Stage for Step {
         &self.inputs
     }
 
+    fn is_log(&self, file: &str) -> bool {
+        match self.spec {
+            // What it measured is what it makes.
+            Spec::Evaluate(_) | Spec::Validate(_) | Spec::Generate(_) | Spec::Package(_) => false,
+            Spec::Train(_) | Spec::Prune(_) | Spec::Quantise(_) => stage::is_log(file),
+        }
+    }
+
     fn sources(&self) -> Vec<PathBuf> {
         self.spec.inputs().into_iter().filter_map(|(_, from)| from.path(&self.base)).collect()
     }
@@ -117,7 +125,10 @@ impl run::Stage for Step {
             Spec::Evaluate(evaluate) => work.evaluate(evaluate),
             Spec::Package(package) => work.package(package, context),
         }?;
-        clear(out)?;
+        // A version's files are all its own, whatever the model is called.
+        if !matches!(self.spec, Spec::Package(_)) {
+            clear(out)?;
+        }
         Ok(report)
     }
 }
@@ -199,25 +210,14 @@ impl Work<'_> {
             Start::Model(from) => stage::Start::Model(self.file(from, MODEL)),
         };
         let teacher = train.teacher.as_ref().map(|from| (self.file(from, MODEL), train.distil.clone()));
-        let run = stage::Train { start, settings: train.settings.clone(), teacher };
+        let run = stage::Train { start, settings: train.settings.clone(), teacher, new_head: train.new_head };
         let fitted = stage::train(&self.at(&train.data), self.out, &run, &self.shop)?;
         let best = fitted.records.iter().find(|record| record.epoch == fitted.best);
         Ok(told([("balanced accuracy", json!(best.map(|best| best.balanced_accuracy))), ("epoch", json!(fitted.best))]))
     }
 
     fn prune(&self, prune: &spec::Prune) -> Result<StageReport, Unfinished> {
-        let run = stage::Prune {
-            model: self.file(&prune.model, MODEL),
-            cut: prune.cut,
-            criterion: prune.criterion,
-            sparsity: prune.sparsity,
-            sparse_epochs: prune.sparse_epochs,
-            rounds: prune.rounds,
-            settings: prune.settings.clone(),
-            distil: prune.distil.clone(),
-            max_drop: prune.max_drop,
-            latencies: None,
-        };
+        let run = prune.run(self.file(&prune.model, MODEL));
         let pruned = stage::prune(&self.at(&prune.data), self.out, &run, &self.shop)?;
         let share = |of: fn(&stage::Round) -> [u64; 2]| {
             let (first, last) = (pruned.rounds.first(), pruned.rounds.last());
@@ -231,12 +231,7 @@ impl Work<'_> {
     }
 
     fn quantise(&self, quantise: &spec::Quantise) -> Result<StageReport, Unfinished> {
-        let run = stage::Quantise {
-            model: self.file(&quantise.model, MODEL),
-            targets: quantise.targets.clone(),
-            options: quantise.options.clone(),
-            tune: quantise.tune,
-        };
+        let run = quantise.run(self.file(&quantise.model, MODEL));
         let reports = stage::quantise(&self.at(&quantise.data), self.out, &run, &self.shop)?;
         let worst = |report: &crate::quantise::QuantiseReport| {
             report.outputs.iter().map(|(_, agreement)| agreement.cosine()).fold(1.0, f64::min)

@@ -173,6 +173,66 @@ fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
+fn a_name_that_no_model_can_have_is_refused_before_it_names_a_folder() {
+    for name in ["/data/models", "..", "../line", "", "Bad Name"] {
+        let told = fault(&text("").replace("\"stripes\"", &format!("{name:?}")));
+        assert!(told.contains(&format!("name is {name:?}, expected 1 to 128 of the characters")), "{told}");
+    }
+}
+
+#[test]
+fn settings_of_every_stage_are_looked_at_before_anything_runs() {
+    for (from, to, expected) in [
+        ("width = 0.5", "width = 0.0", "stage 'teacher' (train): start: found width 0"),
+        ("keep = 0.5,", "keep = 2.0,", "stage 'small' (prune): cut: keep: found 2"),
+        ("keep = 0.5,", "keep = \"5ms\",", "stage 'small' (prune): cut: keep: found 5ms"),
+        ("features = 0.5 }", "features = 0.5 }\nsparse_epochs = 3", "sparse_epochs is there without sparsity"),
+        ("targets = [", "targets = [\"cpu-int8-avx2\", ", "target cpu-int8-avx2 is there twice"),
+        ("targets = [", "options = { samples = 0 }\ntargets = [", "options: found places of a layer to learn from 0"),
+        ("targets = [", "tune = { max_drop = -1.0 }\ntargets = [", "tune.max_drop is -1"),
+        ("targets = [", "tune = { learning_rate = 1e9 }\ntargets = [", "tune: learning_rate is 1000000000"),
+        (
+            "artefacts = \"int8\"",
+            "artefacts = \"int8\"\nsemver = \"banana\"",
+            "semver is 'banana', expected a semantic",
+        ),
+        (
+            "artefacts = \"int8\"",
+            "artefacts = \"int8\"\nparity = { min_top1 = 95.0 }",
+            "min_top1 is 95, expected a fraction",
+        ),
+        ("width = 0.5", "width = \"half\"", "expected f64"),
+    ] {
+        assert!(text("").contains(from), "{from}");
+        let told = fault(&text("").replace(from, to));
+        assert!(told.contains(expected), "no {expected:?} in\n{told}");
+    }
+    let alone = text("").replace("settings = { epochs = 4,", "distil = { views = 2 }\nsettings = { epochs = 4,");
+    assert!(fault(&alone).contains("there is none; add teacher"), "{}", fault(&alone));
+}
+
+#[test]
+fn what_a_stage_takes_must_be_what_another_makes() {
+    for (from, to, expected) in [
+        (
+            "model = \"teacher\"",
+            "model = \"judge\"",
+            "model is 'judge', a stage of kind evaluate, expected a stage of kind train",
+        ),
+        ("evaluation = \"judge\"", "evaluation = \"int8\"", "evaluation is 'int8', a stage of kind quantize, expected"),
+        (
+            "artefact = \"cpu-int8-avx2\"",
+            "artefact = \"cpu-int8\"",
+            "artefact is 'cpu-int8', and 'int8' makes cpu-int8-avx2",
+        ),
+        ("model = \"int8\"", "model = \"small\"", "'small' is a stage of kind prune, which makes none"),
+    ] {
+        let told = fault(&text("").replace(from, to));
+        assert!(told.contains(expected), "no {expected:?} in\n{told}");
+    }
+}
+
+#[test]
 fn a_stage_that_is_not_there_is_named_with_those_that_are() {
     let recipe = Recipe::parse(Path::new("line.toml"), &text("").replace("model = \"teacher\"", "model = \"teecher\""));
     let told = recipe.unwrap().plan(MACHINE).unwrap_err().to_string();

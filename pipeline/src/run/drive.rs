@@ -170,7 +170,7 @@ impl<'a> Drive<'a> {
             started_unix_ms: started.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
             seconds: clock.elapsed().as_secs_f64(),
         };
-        self.store.finish(&folder, made).map_err(Unfinished::failed)
+        self.store.finish(&folder, made, &|file| step.stage.is_log(file)).map_err(Unfinished::failed)
     }
 
     fn input(&self, stage: &str, key: &Key) -> InputRecord {

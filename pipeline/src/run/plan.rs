@@ -48,7 +48,10 @@ pub enum PlanFault {
     },
     /// An input that no stage makes.
     #[error(
-        "stage '{stage}' reads '{input}', which no stage makes; expected one of {known}{}",
+        "stage '{stage}' reads '{input}', which no stage makes; {}{}",
+        if known.is_empty() { "there is no other; a path is written with a '/', such as './data'".to_owned() } else {
+            format!("expected one of {known}, or a path, written with a '/', such as './data'")
+        },
         did_you_mean(closest.as_deref())
     )]
     UnknownInput {

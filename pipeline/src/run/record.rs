@@ -42,7 +42,8 @@ pub struct Record {
     pub started_unix_ms: u64,
     /// How long that run took; the runs that were interrupted before it are not counted.
     pub seconds: f64,
-    /// sha256 over names and digests of the files: equal for results that hold the same.
+    /// sha256 over names and digests of the files but logs ([`Stage::is_log`](super::Stage::is_log)): equal for results that hold
+    /// the same.
     pub digest: String,
     /// Size and sha256 of each file, by its path with '/'.
     pub files: BTreeMap<String, FileDigest>,
@@ -102,8 +103,8 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Adds the digests of the files in `folder`.
-    pub(super) fn seal(self, folder: &Path) -> Result<Record, WalkError> {
+    /// Adds the digests of the files in `folder`. Those for which `is_log` holds are no part of the result's own digest.
+    pub(super) fn seal(self, folder: &Path, is_log: &dyn Fn(&str) -> bool) -> Result<Record, WalkError> {
         let mut digests = BTreeMap::new();
         let mut listing = String::new();
         for file in files(folder, Hidden::Counts)? {
@@ -112,7 +113,9 @@ impl Made {
                 return Err(WalkError { path: file.path, source });
             }
             let digest = File::open(&file.path).and_then(FileDigest::of_reader).map_err(WalkError::at(&file.path))?;
-            listing.push_str(&format!("{} {:?}\n", digest.sha256, file.name));
+            if !is_log(&file.name) {
+                listing.push_str(&format!("{} {:?}\n", digest.sha256, file.name));
+            }
             digests.insert(file.name, digest);
         }
         let Self { stage, kind, key, identity, inputs, sources, figures, refused, started_unix_ms, seconds } = self;

@@ -23,6 +23,13 @@ pub trait Stage: Send + Sync {
     /// Names of the stages whose result folders it reads. Their order is part of the key.
     fn inputs(&self) -> &[String];
 
+    /// Whether a file of the result, by its path with '/', tells how the run went rather than what it made: speeds, hours. A
+    /// result that differs from the last in such files only is the same to who reads it.
+    fn is_log(&self, file: &str) -> bool {
+        let _ = file;
+        false
+    }
+
     /// Files and folders from outside the pipeline whose contents decide the result. Hidden files in folders do not
     /// count.
     fn sources(&self) -> Vec<PathBuf>;

@@ -37,7 +37,7 @@ pub struct Pruned {
     pub bytes: u64,
 }
 
-/// Removes every result, and every unfinished run, that none of `plans` would use as they are now.
+/// Removes every result, and every unfinished run, that none of `plans` would use as they are now. What else lies there stays.
 ///
 /// # Errors
 /// A run is going on there, sources cannot be read (their digests are part of what a plan uses), or a folder cannot be
@@ -53,7 +53,7 @@ pub fn prune_results(plans: &[&Plan], work: &Path) -> Result<Pruned, RunError> {
     memo.save();
     let mut pruned = Pruned { removed: Vec::new(), bytes: 0 };
     for place in [store.results(), store.unfinished()] {
-        for folder in names(&place)?.into_iter().filter(|name| !used.contains(name)) {
+        for folder in names(&place)?.into_iter().filter(|name| is_ours(name) && !used.contains(name)) {
             let found = files(&place.join(&folder), Hidden::Counts).unwrap_or_default();
             pruned.bytes += found.iter().map(|file| file.metadata.len()).sum::<u64>();
             store.discard(&place.join(&folder), &folder)?;
@@ -132,9 +132,9 @@ impl Store {
     }
 
     /// Makes what the stage left in its folder a result.
-    pub(super) fn finish(&self, folder: &str, made: Made) -> Result<Record, RunError> {
+    pub(super) fn finish(&self, folder: &str, made: Made, is_log: &dyn Fn(&str) -> bool) -> Result<Record, RunError> {
         let running = self.running(folder);
-        let record = made.seal(&running).map_err(|error| RunError::io("keep", &error.path)(error.source))?;
+        let record = made.seal(&running, is_log).map_err(|error| RunError::io("keep", &error.path)(error.source))?;
         let (part, whole) = (running.join(PART), running.join(RECORD));
         serde_json::to_vec_pretty(&record)
             .map_err(io::Error::other)
@@ -217,6 +217,12 @@ fn names(folder: &Path) -> Result<Vec<String>, RunError> {
     Ok(names)
 }
 
+/// Whether a folder's name is one that [`Key::folder`] gives, and not somebody else's.
+fn is_ours(name: &str) -> bool {
+    let key = name.rsplit_once('-').map(|(_, key)| key);
+    key.is_some_and(|key| key.len() == 16 && key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+}
+
 fn remove_if_there(path: &Path) -> Result<(), RunError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RunError::io("remove", path)(error)),
@@ -224,8 +230,10 @@ fn remove_if_there(path: &Path) -> Result<(), RunError> {
     }
 }
 
+/// Removes a folder, or a file that somebody called like one.
 fn remove_folder(path: &Path) -> Result<(), RunError> {
-    match fs::remove_dir_all(path) {
+    let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    match if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) } {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RunError::io("remove", path)(error)),
         _ => Ok(()),
     }

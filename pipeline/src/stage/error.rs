@@ -21,7 +21,8 @@ use crate::train::TrainError;
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "named by what failed; the cause says the rest")]
 pub enum StageError {
-    #[error("{path}: {source}")]
+    // The cause names the path.
+    #[error("{source}")]
     Model { path: PathBuf, source: Box<LoadError> },
     #[error(transparent)]
     Save(#[from] SaveError),
@@ -41,7 +42,7 @@ pub enum StageError {
     #[error(transparent)]
     Latency(#[from] LatencyError),
     #[error(transparent)]
-    Quantise(#[from] QuantiseError),
+    Quantise(QuantiseError),
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
     #[error("clean-up: {0}")]
@@ -50,12 +51,18 @@ pub enum StageError {
     Tensor(#[from] takt_graph::TensorError),
     #[error(transparent)]
     Shapes(#[from] ShapeError),
+    #[error("a new head: {0}")]
+    Head(#[from] takt_graph::head::HeadError),
     #[error(transparent)]
     Architecture(#[from] takt_graph::arch::ArchError),
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error("'{path}': {source}")]
     File { path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Settings(String),
+    #[error("another process is writing to '{folder}'; wait for it, or give another folder")]
+    Busy { folder: PathBuf },
     #[error("interrupted; the same command goes on from its checkpoint")]
     Interrupted,
     #[error("{what}: found {found}, expected {expected}")]
@@ -79,11 +86,37 @@ impl From<TrainError> for StageError {
     }
 }
 
+impl From<QuantiseError> for StageError {
+    fn from(error: QuantiseError) -> Self {
+        match error {
+            QuantiseError::Interrupted => Self::Interrupted,
+            error => Self::Quantise(error),
+        }
+    }
+}
+
 impl From<PredictError> for StageError {
     fn from(error: PredictError) -> Self {
         match error {
             PredictError::Interrupted => Self::Interrupted,
             error => Self::Predict(Box::new(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::told;
+
+    #[test]
+    fn a_model_that_cannot_be_read_is_named_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("torn.onnx");
+        std::fs::write(&path, b"not a model").unwrap();
+        let source = Box::new(takt_graph::Model::load(&path).unwrap_err());
+        let error = told(&StageError::Model { path, source });
+        assert!(error.contains("torn.onnx: is cut off or no ONNX model"), "{error}");
+        assert_eq!(error.matches("torn.onnx").count(), 1, "{error}");
     }
 }

@@ -9,7 +9,7 @@ use takt_graph::Model;
 use super::cost;
 use super::error::StageError;
 use super::fit::begin_from;
-use super::parity::parities;
+use super::parity::{artefacts, parities};
 use super::shop::{Ready, Shop, open, report};
 use crate::card::Card;
 use crate::data::{Batches, Batching, Split, Tail, Views};
@@ -54,6 +54,17 @@ pub fn evaluate(
     html: Option<&Path>,
     shop: &Shop<'_>,
 ) -> Result<Report, StageError> {
+    if let Some(folder) = run.artefacts.as_ref().filter(|folder| artefacts(folder).is_empty()) {
+        return Err(StageError::Mismatch {
+            what: "the folder of artefacts",
+            found: format!("'{}' without any", folder.display()),
+            expected: "files model.<target>.onnx, as `takt quantize` leaves them".to_owned(),
+        });
+    }
+    // Before hours of looking at images: where the page goes.
+    if let Some(above) = html.and_then(Path::parent) {
+        super::shop::folder(above)?;
+    }
     let (_, card, data) = begin_from(&run.model, data, shop)?;
     let ready = shop.ready(data, &card.preprocess)?;
     let decision = run.decision.clone().or_else(|| card.decision.clone());
@@ -62,6 +73,7 @@ pub fn evaluate(
     let folder = ready.data.root.file_name().unwrap_or(ready.data.root.as_os_str());
     let about = format!("{}, {}", folder.to_string_lossy(), run.split.name());
     let mut told = Report::new(&run.model.display().to_string(), &about, &judged, ReportOptions::default());
+    told.runtime = Some(runner.runtime().to_owned());
     let one = one_image(&ready, run.split, shop)?;
     let own = (&runner, run.model.as_path());
     match &run.parent {
@@ -152,7 +164,8 @@ pub(super) fn outputs(
     shop: &Shop<'_>,
 ) -> Result<Vec<f32>, StageError> {
     shop.progress.begin(samples.len() as u64);
-    let batching = Batching { size: BATCH, tail: Tail::Keep, views, threads: shop.threads };
+    let size = runner.batch().unwrap_or(BATCH);
+    let batching = Batching { size, tail: Tail::Keep, views, threads: shop.threads };
     Ok(run_views(runner, &ready.images, samples, batching, shop.progress, shop.stop)?)
 }
 

@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use takt_graph::arch::{MobileNetOptions, ResNetOptions, mobilenet_v2, resnet_cifar, resnet18, resnet50};
+use takt_graph::arch::{
+    self, ArchError, MobileNetOptions, ResNetOptions, mobilenet_v2, resnet_cifar, resnet18, resnet50,
+};
 use takt_graph::channels::Groups;
-use takt_graph::{Model, clean};
+use takt_graph::{Model, clean, head};
 
 use super::error::StageError;
 use super::evaluate::same_classes;
-use super::shop::{MODEL, Ready, Shop, folder, open, report};
+use super::shop::{MODEL, Ready, Shop, claim, keep_input, open, report};
 use crate::card::Card;
 use crate::data::{Dataset, Split};
+use crate::predict::classes;
 use crate::train::{Answers, Distil, Ended, Fitted, Job, Settings, Sparsity, Teacher, fit};
 
 /// Networks that can be begun from nothing.
@@ -55,6 +58,8 @@ pub struct Train {
     pub settings: Settings,
     /// A teacher, and how it is listened to.
     pub teacher: Option<(PathBuf, Distil)>,
+    /// Whether a model that it begins with gets a fresh last layer, for the classes of the data instead of its own.
+    pub new_head: bool,
 }
 
 /// Trains on the data's training split and leaves the best model in `out`.
@@ -62,7 +67,10 @@ pub struct Train {
 /// # Errors
 /// See [`StageError`]; what was reached is in `out/checkpoint`.
 pub fn train(data: &Path, out: &Path, run: &Train, shop: &Shop<'_>) -> Result<Fitted, StageError> {
-    folder(out)?;
+    run.settings.check()?;
+    if let Some((_, distil)) = &run.teacher {
+        distil.check()?;
+    }
     let (mut model, card, data) = match &run.start {
         Start::Architecture { name, width, size } => {
             let data = shop.data(data, None)?;
@@ -70,10 +78,15 @@ pub fn train(data: &Path, out: &Path, run: &Train, shop: &Shop<'_>) -> Result<Fi
             let card = Card::of_input(&model, data.classes.clone())?;
             (model, card, data)
         }
-        Start::Model(path) => begin_from(path, data, shop)?,
+        Start::Model(path) => {
+            keep_input(path, out)?;
+            if run.new_head { begin_anew(path, data, run.settings.seed, shop)? } else { begin_from(path, data, shop)? }
+        }
     };
     clean::clean(&mut model)?;
     let ready = shop.ready(data, &card.preprocess)?;
+    can_be_trained(&ready, &run.settings)?;
+    let _held = claim(out)?;
     let answers = match &run.teacher {
         None => None,
         Some((path, distil)) => Some(ask(path, distil, &ready, &card, &run.settings, out, shop)?),
@@ -130,16 +143,58 @@ pub(super) fn run_fit(
     Ok(fitted)
 }
 
-/// A model from a file, its card, and the data in the order of its classes.
+/// Refuses data that cannot be learnt from, before a teacher is asked or a channel is dropped.
+pub(super) fn can_be_trained(ready: &Ready, settings: &Settings) -> Result<(), StageError> {
+    ready.data.require_every_class(Split::Train)?;
+    ready.split(Split::Validation)?;
+    Ok(settings.fits(ready.split(Split::Train)?.len())?)
+}
+
+/// A model from a file, its card, and the data in the order of its classes. A batch that its exporter fixed is set free.
 pub(super) fn begin_from(path: &Path, data: &Path, shop: &Shop<'_>) -> Result<(Model, Card, Dataset), StageError> {
-    let (model, card) = open(path)?;
+    let (mut model, card) = open(path)?;
+    clean::free_batch(&mut model);
     let labels = card.as_ref().map(|card| card.labels.as_slice()).filter(|labels| !labels.is_empty());
     let data = shop.data(data, labels)?;
     let card = match card {
         Some(card) => card,
         None => Card::of_input(&model, data.classes.clone())?,
     };
+    tells_apart("the model's outputs", &model, &data)?;
     Ok((model, card, data))
+}
+
+/// As [`begin_from`], with a fresh last layer for the classes of the data.
+fn begin_anew(path: &Path, data: &Path, seed: u64, shop: &Shop<'_>) -> Result<(Model, Card, Dataset), StageError> {
+    let (mut model, card) = open(path)?;
+    clean::free_batch(&mut model);
+    let data = shop.data(data, None)?;
+    head::replace(&mut model, data.classes.len(), seed)?;
+    let of_input = Card::of_input(&model, data.classes.clone());
+    // The old decision names old classes.
+    let card = match card {
+        Some(card) => Card { labels: data.classes.clone(), decision: None, ..card },
+        None => of_input?,
+    };
+    Ok((model, card, data))
+}
+
+/// Refuses a model of another number of classes than the data has.
+fn tells_apart(what: &'static str, model: &Model, data: &Dataset) -> Result<(), StageError> {
+    // Where the graph does not say it, who runs the model will.
+    let Ok(found) = classes(model) else { return Ok(()) };
+    let expected = data.classes.len();
+    if found == expected {
+        return Ok(());
+    }
+    Err(StageError::Mismatch {
+        what,
+        found: format!("{found} classes"),
+        expected: format!(
+            "{expected}, as the data has ({}); `takt train --new-head` gives a model that tells those apart",
+            data.classes.join(", ")
+        ),
+    })
 }
 
 /// A teacher's answers for the training split.
@@ -163,7 +218,9 @@ pub(super) fn ask(
             });
         }
     }
+    clean::free_batch(&mut model);
     clean::clean(&mut model)?;
+    tells_apart("the teacher's outputs", &model, &ready.data)?;
     let key = key(&model, settings, None, ready)?;
     let train = ready.split(Split::Train)?;
     let teacher = Teacher { model: &model, distil, key: &key, folder: &out.join("teacher") };
@@ -188,6 +245,14 @@ pub(super) fn key(
 }
 
 impl Architecture {
+    /// Whether a network of that width, for images of `size` pixels a side, can be made.
+    ///
+    /// # Errors
+    /// The size or width makes no sense.
+    pub fn check(width: f64, size: usize) -> Result<(), ArchError> {
+        arch::check(2, [3, size, size], width)
+    }
+
     /// The network with random weights.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub use parity::PARITY;
 pub use profile::reference;
 pub use prune::{Prune, Pruned, Round, TakenBack, prune, sparse_epochs};
 pub use quantise::{Quantise, artefact, quantise};
-pub use shop::{MODEL, REPORT, Shop, Weigh};
+pub use shop::{MODEL, REPORT, Shop, Weigh, is_log};
 pub use tune::Tune;
 #[cfg(feature = "tables")]
 pub use validate::validate;

@@ -18,10 +18,14 @@ const IMAGES: usize = 1000;
 /// How near artefacts must be to single precision where nobody says otherwise.
 pub const PARITY: ParityGate = ParityGate { min_top1: Some(0.95), min_cosine: Some(0.98), max_difference: None };
 
+/// Targets for which there is an artefact.
+pub(super) fn artefacts(folder: &Path) -> Vec<Target> {
+    Target::ALL.into_iter().filter(|&target| folder.join(artefact(target)).is_file()).collect()
+}
+
 /// Compares every `model.<target>.onnx` in `folder` with its `model.onnx`, on the serving runtime.
 pub(super) fn parities(folder: &Path, ready: &Ready, split: Split, shop: &Shop<'_>) -> Result<Vec<Parity>, StageError> {
-    let there: Vec<Target> =
-        Target::ALL.into_iter().filter(|&target| folder.join(artefact(target)).is_file()).collect();
+    let there = artefacts(folder);
     if there.is_empty() {
         return Ok(Vec::new());
     }

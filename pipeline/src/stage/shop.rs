@@ -1,7 +1,7 @@
 //! What all stages need: the data, threads, memory, and somebody who watches.
 
 use std::cell::OnceCell;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,11 +12,12 @@ use takt_artifact::Preprocess;
 use takt_graph::Model;
 
 use super::error::StageError;
+use super::prune::LATENCIES;
 use crate::card::Card;
 use crate::data::{Dataset, Images, LoadOptions, Partition, Selection, Split};
 use crate::file;
 use crate::progress::Progress;
-use crate::train::Observer;
+use crate::train::{EVENTS, METRICS, Observer};
 
 /// A stage's model.
 pub const MODEL: &str = "model.onnx";
@@ -108,7 +109,41 @@ pub(super) fn open(path: &Path) -> Result<(Model, Option<Card>), StageError> {
     Ok((model, card))
 }
 
-/// Makes the folder of results.
+/// Whether a file of a stage that makes models tells how the run went, speeds and hours, rather than what it made. `file` is its
+/// path below the stage's folder.
+#[must_use]
+pub fn is_log(file: &str) -> bool {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    [REPORT, METRICS, EVENTS, LATENCIES].contains(&name)
+}
+
+/// Makes the folder of results and holds it for this process: two runs in one folder would tear each other's files. Held as
+/// long as what is given back.
+pub(super) fn claim(out: &Path) -> Result<Option<File>, StageError> {
+    folder(out)?;
+    // Where a folder cannot be opened as a file, nobody is kept out.
+    let Ok(held) = File::open(out) else { return Ok(None) };
+    match held.try_lock() {
+        Ok(()) => Ok(Some(held)),
+        Err(TryLockError::WouldBlock) => Err(StageError::Busy { folder: out.to_owned() }),
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// Refuses to write over the model that is read.
+pub(super) fn keep_input(input: &Path, out: &Path) -> Result<(), StageError> {
+    let same = |one: &Path, other: &Path| Some(one.canonicalize().ok()? == other.canonicalize().ok()?);
+    if same(input, &out.join(MODEL)) == Some(true) {
+        return Err(StageError::Mismatch {
+            what: "the folder for the result",
+            found: format!("'{}', where the model that is read lies", out.display()),
+            expected: "another one, so that both are there afterwards".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Makes a folder.
 pub(super) fn folder(out: &Path) -> Result<(), StageError> {
     fs::create_dir_all(out).map_err(StageError::file(out))
 }

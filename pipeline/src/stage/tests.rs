@@ -34,7 +34,8 @@ fn start() -> Start {
 }
 
 pub(super) fn trained(data: &Path, out: &Path) -> PathBuf {
-    train(data, out, &Train { start: start(), settings: settings(5), teacher: None }, &shop()).unwrap();
+    train(data, out, &Train { start: start(), settings: settings(5), teacher: None, new_head: false }, &shop())
+        .unwrap();
     out.join(MODEL)
 }
 
@@ -153,7 +154,7 @@ fn a_target_that_loses_too_much_is_trained_on_its_grids() {
     assert_eq!(report.accuracy.unwrap().tuned, None, "what loses little is left alone");
     let below = Quantise { tune: Some(Tune { max_drop: -1.0, ..tune }), ..content };
     let told = quantise(&data, &out, &below, &shop()).unwrap_err().to_string();
-    assert!(told.starts_with("max_drop: found -1, expected 0 or more"), "{told}");
+    assert!(told.starts_with("tune.max_drop is -1, expected 0 or more"), "{told}");
 }
 
 #[test]
@@ -163,9 +164,13 @@ fn a_teacher_of_other_pixels_is_refused() {
     stripes(&data, 16);
     let out = folder.path().join("teacher");
     let start = Start::Architecture { name: Architecture::Resnet20, width: 0.25, size: 2 * SIDE };
-    train(&data, &out, &Train { start, settings: settings(1), teacher: None }, &shop()).unwrap();
-    let run =
-        Train { start: self::start(), settings: settings(1), teacher: Some((out.join(MODEL), Distil::default())) };
+    train(&data, &out, &Train { start, settings: settings(1), teacher: None, new_head: false }, &shop()).unwrap();
+    let run = Train {
+        start: self::start(),
+        settings: settings(1),
+        teacher: Some((out.join(MODEL), Distil::default())),
+        new_head: false,
+    };
     let error = train(&data, &folder.path().join("student"), &run, &shop()).unwrap_err().to_string();
     assert!(error.contains("teacher's preprocess") && error.contains("same pixels"), "{error}");
 }

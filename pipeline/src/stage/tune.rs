@@ -55,7 +55,7 @@ impl Default for Tune {
 }
 
 impl Tune {
-    fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> Settings {
         Settings {
             epochs: self.epochs,
             batch: self.batch,
@@ -75,12 +75,14 @@ impl Tune {
         Distil { views: u64::from(self.epochs).clamp(1, plain.views), ..plain }
     }
 
-    fn check(&self) -> Result<(), StageError> {
-        if self.max_drop >= 0.0 {
-            return Ok(());
+    /// What is wrong with it.
+    pub(super) fn fault(&self) -> Option<String> {
+        if !(self.max_drop >= 0.0 && self.max_drop.is_finite()) {
+            return Some(format!("tune.max_drop is {}, expected 0 or more points of balanced accuracy", self.max_drop));
         }
-        let (found, expected) = (self.max_drop.to_string(), "0 or more points of balanced accuracy".to_owned());
-        Err(StageError::Mismatch { what: "max_drop", found, expected })
+        // Without epochs a target is judged, and not trained.
+        let settings = Settings { epochs: self.epochs.max(1), ..self.settings() };
+        settings.check().err().map(|error| format!("tune: {error}"))
     }
 }
 
@@ -109,7 +111,6 @@ impl<'a> Tuner<'a> {
         out: &'a Path,
         shop: &'a Shop<'a>,
     ) -> Result<Self, StageError> {
-        tune.check()?;
         let single = balanced_accuracy(model, ready, shop)?;
         Ok(Self { tune, path, card, ready, out, shop, single, answers: None })
     }

@@ -103,12 +103,7 @@ fn fits(model: &Model, job: &Job<'_>) -> Result<(), TrainError> {
         let expected = format!("{}, the classes of the data ({})", job.classes.len(), job.classes.join(", "));
         return Err(TrainError::Mismatch { what: "the model's classes", found: found.to_string(), expected });
     }
-    let batch = job.settings.batch.get();
-    if job.train.len() < batch {
-        let (found, expected) = (format!("{} images", job.train.len()), format!("at least one batch of {batch}"));
-        return Err(TrainError::Mismatch { what: "the training split", found, expected });
-    }
-    Ok(())
+    job.settings.fits(job.train.len())
 }
 
 /// What is tapped of the student, and which channels of the teacher answer to it.

@@ -26,7 +26,7 @@ mod tests;
 pub use distil::Distil;
 pub use error::TrainError;
 pub use fit::{Ended, Fitted, Job, fit};
-pub use log::{EpochRecord, METRICS};
+pub use log::{EVENTS, EpochRecord, METRICS};
 pub(crate) use objective::Objective;
 pub use observe::{Observer, Unobserved};
 pub use settings::{ClassWeights, Settings};

@@ -90,7 +90,40 @@ impl Settings {
         if self.epochs == 0 {
             faults.push("epochs is 0, expected at least 1".to_owned());
         }
+        // The best epoch is the last one at first, which would end a run there.
+        if self.patience == Some(0) {
+            faults.push("patience is 0, expected at least 1".to_owned());
+        }
         self.augment.check()?;
         if faults.is_empty() { Ok(()) } else { Err(TrainError::Settings(faults.join("; "))) }
+    }
+
+    /// Whether a training split of so many images can be learnt from in batches.
+    ///
+    /// # Errors
+    /// It is smaller than one.
+    pub fn fits(&self, images: usize) -> Result<(), TrainError> {
+        let batch = self.batch.get();
+        if images >= batch {
+            return Ok(());
+        }
+        let (found, expected) = (format!("{images} images"), format!("at least one batch of {batch}"));
+        Err(TrainError::Mismatch { what: "the training split", found, expected })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_out_of_range_is_named() {
+        let wrong = Settings { epochs: 0, momentum: -1.0, patience: Some(0), ..Settings::default() };
+        let told = wrong.check().unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "momentum is -1, expected 0 to 0.9999; epochs is 0, expected at least 1; patience is 0, expected at least 1"
+        );
+        assert!(Settings { patience: Some(1), ..Settings::default() }.check().is_ok());
     }
 }

@@ -1,13 +1,13 @@
 //! What cannot be quantised is told, with what to do.
 
 use takt_graph::Model;
-use takt_pipeline::quantise::{Batch, Calibration, Options, QuantiseError, Target, quantise};
+use takt_pipeline::quantise::{Batch, Calibration, Options, QuantiseError, Target, quantise, unwatched};
 
 use crate::support::{export, images, quantised};
 
 fn told(model: &Model, batches: Vec<Batch>, options: &Options) -> String {
     let target = Target::CpuInt8Avx2;
-    let error = quantise(model, target, &mut batches.into_iter().map(Ok), options, &mut |_| ()).unwrap_err();
+    let error = quantise(model, target, &mut batches.into_iter().map(Ok), options, &mut unwatched).unwrap_err();
     error.to_string()
 }
 
@@ -27,7 +27,7 @@ fn images_that_do_not_do_are_told() {
     bad.data[5] = f32::NAN;
     assert!(told(&model, vec![bad], &options).contains("not finite on calibration images"));
     let mut broken = [Err::<Batch, Box<dyn std::error::Error + Send + Sync>>("disk on fire".into())].into_iter();
-    let error = quantise(&model, Target::CpuInt8Avx2, &mut broken, &options, &mut |_| ()).unwrap_err();
+    let error = quantise(&model, Target::CpuInt8Avx2, &mut broken, &options, &mut unwatched).unwrap_err();
     assert_eq!(error.to_string(), "calibration images: disk on fire");
 }
 
@@ -72,6 +72,6 @@ fn a_net_without_weights_is_told() {
         .collect();
     let options = Options { keep_float: names, ..Options::default() };
     let one = &mut [Ok(images(1, 1))].into_iter();
-    let error = quantise(&model, Target::CpuInt8, one, &options, &mut |_| ()).unwrap_err();
+    let error = quantise(&model, Target::CpuInt8, one, &options, &mut unwatched).unwrap_err();
     assert!(matches!(error, QuantiseError::Nothing), "{error}");
 }

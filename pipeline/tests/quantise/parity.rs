@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use takt_backend::ort::OrtBackend;
 use takt_graph::Model;
-use takt_graph::onnx::NodeProto;
-use takt_pipeline::quantise::{Fusion, Target};
+use takt_graph::onnx::tensor_proto::DataType;
+use takt_graph::onnx::{GraphProto, NodeProto, TensorProto};
+use takt_graph::shape::{Dim, Fact};
+use takt_pipeline::quantise::{Fusion, Options, Target};
 
-use crate::support::{cosine, export_for, images, onnxruntime, request, run, tract};
+use crate::support::{Noise, cosine, export_for, images, onnxruntime, quantised, request, run, tract};
 
 /// All architectures, with the least cosine of their logits on images that calibration has not seen. The exports have random
 /// weights and few channels, where rounding averages out less than in trained nets; those with gates lose most.
@@ -97,4 +99,44 @@ fn a_residual_net_leaves_integers_at_its_ends_only() {
         assert_eq!(counts.get(float), None, "{float} in {counts:?}");
     }
     assert_eq!(counts.get("QuantizeLinear"), Some(&1), "the input alone: {counts:?}");
+}
+
+/// Two linear layers on maps with the channels last, as ConvNeXt has them.
+fn channels_last() -> Model {
+    let mut noise = Noise(3);
+    let mut matrix = |name: &str, shape: [usize; 2]| {
+        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| noise.next()).collect();
+        TensorProto::from_f32(name, &shape, &values)
+    };
+    let value = |name: &str, dims: &[usize]| {
+        let dims = std::iter::once(Dim::symbol("batch")).chain(dims.iter().map(|&dim| Dim::from(dim)));
+        Fact::new(Some(DataType::Float), dims.collect()).declare(name)
+    };
+    let graph = GraphProto {
+        name: Some("channels last".to_owned()),
+        node: vec![
+            NodeProto::new("Transpose", "last", &["image"], &["pixels"]).with_ints("perm", &[0, 2, 3, 1]),
+            NodeProto::new("MatMul", "up", &["pixels", "up.weight"], &["hidden"]),
+            NodeProto::new("Relu", "relu", &["hidden"], &["active"]),
+            NodeProto::new("MatMul", "down", &["active", "down.weight"], &["features"]),
+            NodeProto::new("Transpose", "first", &["features"], &["maps"]).with_ints("perm", &[0, 3, 1, 2]),
+            NodeProto::new("GlobalAveragePool", "pool", &["maps"], &["pooled"]),
+            NodeProto::new("Flatten", "flatten", &["pooled"], &["logits"]),
+        ],
+        input: vec![value("image", &[3, 32, 32])],
+        output: vec![value("logits", &[10])],
+        initializer: vec![matrix("up.weight", [3, 12]), matrix("down.weight", [12, 10])],
+        ..GraphProto::default()
+    };
+    Model::from_graph(graph, 17).unwrap()
+}
+
+#[test]
+fn linear_layers_on_maps_with_the_channels_last_agree_with_single_precision() {
+    let model = channels_last();
+    let report = quantised(&model, Target::CpuInt8, &Options::default()).report;
+    let (layers, outputs) = (report.layers.iter(), report.outputs.iter());
+    let agreements = layers.map(|layer| layer.agreement).chain(outputs.map(|(_, agreement)| *agreement));
+    let cosines: Vec<f64> = agreements.map(|agreement| agreement.cosine()).collect();
+    assert!(cosines.len() == 3 && cosines.iter().all(|&cosine| cosine > 0.99), "{cosines:?}");
 }

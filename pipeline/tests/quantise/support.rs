@@ -9,7 +9,7 @@ use takt_backend::provider::Cpu;
 use takt_backend::tract::TractBackend;
 use takt_backend::{Backend, InputView, LoadRequest, Provider};
 use takt_graph::Model;
-use takt_pipeline::quantise::{Batch, Options, Quantised, Target, quantise};
+use takt_pipeline::quantise::{Batch, Options, Quantised, Target, quantise, unwatched};
 
 /// One of the exports that `takt-graph` is tested on.
 pub fn export(name: &str) -> Model {
@@ -49,7 +49,7 @@ pub fn images(count: usize, seed: u64) -> Batch {
 /// Quantised as `options` say, on 32 images in batches of 16.
 pub fn quantised(model: &Model, target: Target, options: &Options) -> Quantised {
     let mut batches = (0..2).map(|seed| Ok(images(16, seed)));
-    quantise(model, target, &mut batches, options, &mut |_| ()).unwrap()
+    quantise(model, target, &mut batches, options, &mut unwatched).unwrap()
 }
 
 /// The quantised form of an export for `target`, with the options that are the default.

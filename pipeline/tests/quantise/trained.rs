@@ -7,7 +7,7 @@ use takt_graph::onnx::tensor_proto::DataType;
 use takt_graph::onnx::{GraphProto, NodeProto, TensorProto};
 use takt_graph::shape::{Dim, Fact};
 use takt_ops::{Sgd, SgdOptions};
-use takt_pipeline::quantise::{Calibration, Draft, Fusion, Options, Rounding, Target, Trainable};
+use takt_pipeline::quantise::{Calibration, Draft, Fusion, Options, Rounding, Target, Trainable, unwatched};
 
 use crate::parity::optimised;
 use crate::support::{Noise, cosine, images, onnxruntime, run, tract};
@@ -72,7 +72,7 @@ fn outputs(model: &Model, seed: u64) -> Vec<f32> {
 
 fn draft(model: &Model, target: Target, options: &Options) -> Draft {
     let mut batches = (0..2).map(|seed| Ok(images(16, seed)));
-    Draft::new(model, target, &mut batches, options, &mut |_| ()).unwrap()
+    Draft::new(model, target, &mut batches, options, &mut unwatched).unwrap()
 }
 
 /// Towards the outputs of the net in single precision.

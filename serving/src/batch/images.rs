@@ -12,7 +12,7 @@ use bytes::Bytes;
 use takt_image::ImageStatistics;
 
 use super::buffer::AlignedBuffer;
-use crate::error::{ErrorKind, InferError};
+use crate::error::InferError;
 
 /// Turns encoded images into rows of a model's input tensor.
 pub trait ImageDecoder: Send + Sync {
@@ -41,8 +41,6 @@ enum SlotState {
     Encoded,
     Claimed,
     Decoded(AlignedBuffer, Option<ImageStatistics>),
-    /// The row was used; only its figures are left.
-    Spent(Option<ImageStatistics>),
     Failed(InferError),
 }
 
@@ -83,23 +81,10 @@ impl ImageSlot {
             match &*state {
                 SlotState::Decoded(row, _) => return Ok(use_row(row.bytes())),
                 SlotState::Failed(error) => return Err(error.clone()),
-                SlotState::Spent(_) => {
-                    let text = "the row of an answered image was asked for; please report this";
-                    return Err(InferError::new(ErrorKind::Internal, text));
-                }
                 SlotState::Encoded | SlotState::Claimed => {
                     state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
-        }
-    }
-
-    /// Frees the row, which nobody needs any more, though others may still hold the slot for its figures: rows are large, and
-    /// what is freed at once is still in the cache when the next image wants it.
-    pub fn spend(&self) {
-        let mut state = self.lock();
-        if let SlotState::Decoded(_, figures) = &*state {
-            *state = SlotState::Spent(*figures);
         }
     }
 
@@ -119,7 +104,7 @@ impl ImageSlot {
     #[must_use]
     pub fn figures(&self) -> Option<ImageStatistics> {
         match &*self.lock() {
-            SlotState::Decoded(_, figures) | SlotState::Spent(figures) => *figures,
+            SlotState::Decoded(_, figures) => *figures,
             _ => None,
         }
     }

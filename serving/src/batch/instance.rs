@@ -261,7 +261,6 @@ impl Execution {
         batcher.ran(rows, padded.unwrap_or(rows), reason, &self.times, alone);
         let (run, failed_run) = (batcher.next_run(), self.failed_run);
         for (((job, _), arrived), part) in self.jobs.into_iter().zip(self.arrived).zip(replies) {
-            job.images().for_each(|slot| slot.spend());
             let times = StageTimes { queue: self.closed.saturating_duration_since(arrived), ..self.times };
             let reply: Reply = part.map(|outputs| Answer { outputs, times, batch_rows: rows, run, failed_run });
             let _ = job.reply.send(reply);

@@ -1,10 +1,10 @@
 //! Puts layers together.
 
-use super::init::Random;
 use super::{ArchError, OPSET};
 use crate::Model;
 use crate::onnx::tensor_proto::DataType;
 use crate::onnx::{GraphProto, NodeProto, TensorProto};
+use crate::random::Random;
 use crate::shape::{Dim, Fact};
 
 /// A value in the making, with its number of channels.
@@ -66,6 +66,24 @@ impl Builder {
 
     /// Convolution without bias, BatchNormalization, activation. `name` is that of the convolution.
     pub fn conv_bn(&mut self, name: &str, input: &Value, filters: usize, kernel: Kernel, act: Act) -> Value {
+        self.conv_bn_scaled(name, input, filters, kernel, act, 1.0)
+    }
+
+    /// The last convolution of a branch beside a shortcut, silent at first: its BatchNormalization begins with gamma 0, so that
+    /// a deep net begins as a shallow one (Goyal et al. 2017, section 5.1).
+    pub fn silent_conv_bn(&mut self, name: &str, input: &Value, filters: usize, kernel: Kernel) -> Value {
+        self.conv_bn_scaled(name, input, filters, kernel, Act::None, 0.0)
+    }
+
+    fn conv_bn_scaled(
+        &mut self,
+        name: &str,
+        input: &Value,
+        filters: usize,
+        kernel: Kernel,
+        act: Act,
+        gamma: f32,
+    ) -> Value {
         let Kernel { size, stride, depthwise } = kernel;
         let per_group = if depthwise { 1 } else { input.channels };
         let shape = [filters, per_group, size, size];
@@ -82,13 +100,13 @@ impl Builder {
             .with_ints("dilations", &[1, 1])
             .with_int("group", if depthwise { int(input.channels) } else { 1 });
         let out = self.node(conv, filters);
-        let out = self.batch_norm(&format!("{name}.bn"), &out);
+        let out = self.batch_norm(&format!("{name}.bn"), &out, gamma);
         self.act(&format!("{name}.act"), &out, act)
     }
 
-    fn batch_norm(&mut self, name: &str, input: &Value) -> Value {
+    fn batch_norm(&mut self, name: &str, input: &Value, gamma: f32) -> Value {
         let count = input.channels;
-        let parts = [("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)];
+        let parts = [("weight", gamma), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)];
         let names = parts.map(|(part, value)| {
             let part = format!("{name}.{part}");
             self.weight(&part, &[count], &vec![value; count]);

@@ -1,7 +1,6 @@
 //! Networks that Takt can make by itself: functions that build graphs, with seeded weights (He et al. 2015).
 
 mod builder;
-mod init;
 mod mobilenet;
 mod resnet;
 
@@ -31,8 +30,12 @@ pub enum ArchError {
     Graph(#[from] CheckErrors),
 }
 
-/// Holds what all networks are asked for against what they can be.
-fn check(classes: usize, input: [usize; 3], width: f64) -> Result<(), ArchError> {
+/// Holds what all networks are asked for against what they can be: `input` is `[channels, height, width]`, `width` the factor on
+/// numbers of channels.
+///
+/// # Errors
+/// The first option that makes no sense.
+pub fn check(classes: usize, input: [usize; 3], width: f64) -> Result<(), ArchError> {
     let fault = |option, found: String, expected| Err(ArchError::Option { option, found, expected });
     if classes < 2 {
         return fault("classes", classes.to_string(), "at least 2");

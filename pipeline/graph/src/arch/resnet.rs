@@ -95,7 +95,7 @@ fn residual(net: &mut Builder, name: &str, input: &Value, block: Block, channels
         Block::Bottleneck => {
             let inner = net.conv_bn(&conv("conv1"), input, channels, Kernel::new(1, 1), Act::Relu);
             let inner = net.conv_bn(&conv("conv2"), &inner, channels, Kernel::new(3, stride), Act::Relu);
-            net.conv_bn(&conv("conv3"), &inner, 4 * channels, Kernel::new(1, 1), Act::None)
+            net.silent_conv_bn(&conv("conv3"), &inner, 4 * channels, Kernel::new(1, 1))
         }
     };
     let shortcut = if stride != 1 || input.channels != branch.channels {

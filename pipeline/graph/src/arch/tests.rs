@@ -46,6 +46,18 @@ fn initial_weights_have_the_deviation_of_he() {
 }
 
 #[test]
+fn the_branches_of_a_deep_net_begin_silent() {
+    let model = resnet50(&ResNetOptions { width: 0.25, ..ResNetOptions::default() }, 1).unwrap();
+    let is_all = |name: &str, expected: f32| {
+        let gamma = model.graph().initializer_named(name).unwrap().f32s().unwrap();
+        assert!(gamma.iter().all(|gamma| *gamma == expected), "{name}: {gamma:?}");
+    };
+    is_all("layer3.0.conv3.bn.weight", 0.0);
+    is_all("layer3.0.conv2.bn.weight", 1.0);
+    is_all("layer3.0.downsample.bn.weight", 1.0);
+}
+
+#[test]
 fn options_that_make_no_sense_are_refused() {
     let fault = |options: ResNetOptions| resnet18(&options, 0).unwrap_err().to_string();
     assert_eq!(fault(ResNetOptions { classes: 1, ..Default::default() }), "found classes 1, expected at least 2");

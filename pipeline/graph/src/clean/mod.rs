@@ -1,5 +1,6 @@
 //! Passes that make a graph simpler and change no number.
 
+mod batch;
 mod bn_fold;
 mod constants;
 mod dead;
@@ -7,6 +8,7 @@ mod identity;
 mod reshape;
 mod share;
 
+pub use batch::free_batch;
 pub use bn_fold::FoldBatchNorm;
 pub use constants::FoldConstants;
 pub use dead::RemoveDead;

@@ -133,17 +133,14 @@ fn one(kernel: &Kernel, inputs: &Inputs<'_>) -> Result<Tensor> {
         Kernel::Transpose(permutation) => x.permute(permutation.clone())?.contiguous(),
         Kernel::Concat(axis) => {
             let all = (0..inputs.step.inputs.len()).map(|at| inputs.get(at)).collect::<Result<Vec<_>>>()?;
-            Tensor::cat(&all, *axis)
+            concat(&all, *axis)
         }
         Kernel::Slice(picks) => picks.iter().try_fold(x.clone(), |x, (axis, pick)| match pick {
             Pick::Range { start, length } => dense(x.narrow(*axis, *start, *length)?),
             Pick::List(indices) => x.contiguous()?.index_select(indices, *axis),
         }),
         Kernel::Gather { axis, indices } => x.contiguous()?.index_select(indices, *axis),
-        Kernel::Pad(pads) => {
-            let mut pads = pads.iter().enumerate();
-            pads.try_fold(x.clone(), |x, (axis, &(before, after))| x.pad_with_zeros(axis, before, after))
-        }
+        Kernel::Pad(pads) => pad(x, pads),
         Kernel::Gemm { alpha, beta, turn_a, turn_b } => gemm(inputs, *alpha, *beta, *turn_a, *turn_b),
         Kernel::MatMul => x.contiguous()?.broadcast_matmul(&inputs.get(1)?.contiguous()?),
         Kernel::Softmax(axis) => {
@@ -157,8 +154,68 @@ fn one(kernel: &Kernel, inputs: &Inputs<'_>) -> Result<Tensor> {
 
 /// Without gaps, in candle's order of axes or with the images innermost, as `takt-ops` wants it.
 fn dense(x: Tensor) -> Result<Tensor> {
-    let images_innermost = x.rank() == 4 && x.permute((1, 2, 3, 0))?.is_contiguous();
-    if images_innermost { Ok(x) } else { x.contiguous() }
+    if Order::of(&x)? == Order::ImagesInnermost { Ok(x) } else { x.contiguous() }
+}
+
+/// How the axes of a tensor follow each other in memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// As its shape says.
+    Plain,
+    /// Maps with the images last, as `takt-ops` gives them.
+    ImagesInnermost,
+}
+
+impl Order {
+    fn of(x: &Tensor) -> Result<Self> {
+        let innermost = x.rank() == 4 && x.permute((1, 2, 3, 0))?.is_contiguous();
+        Ok(if innermost { Self::ImagesInnermost } else { Self::Plain })
+    }
+
+    /// The tensor with its axes in the order of memory and without gaps, from which candle makes another without gaps.
+    fn stored(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Plain => x.contiguous(),
+            Self::ImagesInnermost => x.permute((1, 2, 3, 0))?.contiguous(),
+        }
+    }
+
+    /// Where an axis is found in [`Self::stored`].
+    const fn axis(self, axis: usize) -> usize {
+        match self {
+            Self::Plain => axis,
+            Self::ImagesInnermost => (axis + 3) % 4,
+        }
+    }
+
+    /// Takes [`Self::stored`] back.
+    fn viewed(self, stored: Tensor) -> Result<Tensor> {
+        match self {
+            Self::Plain => Ok(stored),
+            Self::ImagesInnermost => stored.permute((3, 0, 1, 2)),
+        }
+    }
+}
+
+/// Joined as they lie: candle would bring maps with the images innermost into an order that no operation reads.
+fn concat(all: &[&Tensor], axis: usize) -> Result<Tensor> {
+    let mut order = Order::Plain;
+    for x in all {
+        if Order::of(x)? == Order::ImagesInnermost {
+            order = Order::ImagesInnermost;
+        }
+    }
+    let stored = all.iter().map(|x| order.stored(x)).collect::<Result<Vec<_>>>()?;
+    order.viewed(Tensor::cat(&stored, order.axis(axis))?)
+}
+
+/// Zeros before and after each axis, added as the tensor lies.
+fn pad(x: &Tensor, pads: &[(usize, usize)]) -> Result<Tensor> {
+    let order = Order::of(x)?;
+    let mut pads = pads.iter().enumerate();
+    let padded = pads
+        .try_fold(order.stored(x)?, |x, (axis, &(before, after))| x.pad_with_zeros(order.axis(axis), before, after))?;
+    order.viewed(padded)
 }
 
 fn unary(function: Unary, x: &Tensor) -> Result<Tensor> {

@@ -1,4 +1,5 @@
 use candle_core::{DType, Device, Tensor};
+use takt_ops::{Conv2dParams, conv2d};
 
 use super::*;
 use crate::arch::{ResNetOptions, resnet_cifar};
@@ -215,4 +216,81 @@ fn integers_that_somebody_else_reads_are_told() {
     model.graph_mut().initializer.push(TensorProto::from_f32("other", &[], &[0.1]));
     let told = Executor::new(&model, &Options::default()).unwrap_err().to_string();
     assert!(told.contains("'d' reads its integers, expected DequantizeLinear with the same scale"), "{told}");
+}
+
+fn conv(input: &str, weight: &str, output: &str) -> NodeProto {
+    NodeProto::new("Conv", output, &[input, weight], &[output]).with_ints("pads", &[1; 4])
+}
+
+/// `x`, `[n, 2, 4, 4]`, through these nodes to `y`. Weights are given by their outputs and inputs, and are three by three.
+fn convolutions(node: Vec<NodeProto>, weights: &[(&str, [usize; 2])], other: Option<TensorProto>) -> Model {
+    let weight = |&(name, [outputs, inputs]): &(&str, [usize; 2])| {
+        let values: Vec<f32> = (0..outputs * inputs * 9).map(|at| ((at + name.len()) as f32 * 0.7).sin()).collect();
+        TensorProto::from_f32(name, &[outputs, inputs, 3, 3], &values)
+    };
+    let dims = vec![Dim::symbol("n"), Dim::from(2_usize), Dim::from(4_usize), Dim::from(4_usize)];
+    let graph = GraphProto {
+        name: Some("convolutions".to_owned()),
+        node,
+        input: vec![Fact::new(Some(DataType::Float), dims).declare("x")],
+        output: vec![crate::onnx::ValueInfoProto { name: Some("y".to_owned()), ..Default::default() }],
+        initializer: weights.iter().map(weight).chain(other).collect(),
+        ..GraphProto::default()
+    };
+    Model::from_graph(graph, 17).unwrap()
+}
+
+/// A batch of two gives what `define` does on the same weights, and the same gradients.
+#[track_caller]
+fn assert_as_defined(model: &Model, define: impl Fn(&Tensor, &dyn Fn(&Tensor, &str) -> Tensor) -> Tensor) {
+    let executor = Executor::new(model, &Options::default()).unwrap();
+    let pixels: Vec<f32> = (0..64).map(|at| (at as f32 * 0.3).cos()).collect();
+    let x = Tensor::from_vec(pixels, (2, 2, 4, 4), &Device::Cpu).unwrap();
+    let params = Conv2dParams { padding: [1; 4], ..Conv2dParams::default() };
+    let convolve = |x: &Tensor, weight: &str| {
+        conv2d(x, executor.vars()[weight].as_tensor(), None, &params).unwrap().contiguous().unwrap()
+    };
+    let expected = define(&x, &convolve);
+    let found = executor.run(&[x], Mode::Train).unwrap().outputs.remove(0);
+    let near = |found: &Tensor, expected: &Tensor| {
+        let largest = values(expected).iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        found.dims() == expected.dims() && far(found, expected) <= 1e-5 * largest
+    };
+    assert!(near(&found, &expected), "the outputs differ");
+    let gradients = |y: &Tensor| backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
+    let (found, expected) = (gradients(&found), gradients(&expected));
+    for (name, var) in executor.vars() {
+        assert!(near(found.get(var).unwrap(), expected.get(var).unwrap()), "the gradients of '{name}' differ");
+    }
+}
+
+#[test]
+fn maps_that_were_joined_are_convolved_further() {
+    let join = NodeProto::new("Concat", "join", &["p", "q"], &["pq"]).with_int("axis", 1);
+    let nodes = vec![conv("x", "a", "p"), conv("x", "bb", "q"), join, conv("pq", "c", "y")];
+    let model = convolutions(nodes, &[("a", [3, 2]), ("bb", [2, 2]), ("c", [2, 5])], None);
+    assert_as_defined(&model, |x, convolve| {
+        convolve(&Tensor::cat(&[convolve(x, "a"), convolve(x, "bb")], 1).unwrap(), "c")
+    });
+}
+
+#[test]
+fn maps_in_two_orders_are_joined() {
+    // The image lies as it came, the map with the images innermost.
+    let join = NodeProto::new("Concat", "join", &["x", "p"], &["xp"]).with_int("axis", 1);
+    let nodes = vec![conv("x", "a", "p"), join, conv("xp", "c", "y")];
+    let model = convolutions(nodes, &[("a", [3, 2]), ("c", [2, 5])], None);
+    assert_as_defined(&model, |x, convolve| convolve(&Tensor::cat(&[x, &convolve(x, "a")], 1).unwrap(), "c"));
+}
+
+#[test]
+fn maps_that_were_padded_are_convolved_further() {
+    // Above, left, below, right, behind pads of images and channels.
+    let pads = TensorProto::from_i64("pads", &[8], &[0, 0, 1, 0, 0, 0, 2, 3]);
+    let nodes = vec![conv("x", "a", "p"), NodeProto::new("Pad", "pad", &["p", "pads"], &["q"]), conv("q", "c", "y")];
+    let model = convolutions(nodes, &[("a", [3, 2]), ("c", [2, 3])], Some(pads));
+    assert_as_defined(&model, |x, convolve| {
+        let padded = convolve(x, "a").pad_with_zeros(2, 1, 2).unwrap().pad_with_zeros(3, 0, 3).unwrap();
+        convolve(&padded, "c")
+    });
 }

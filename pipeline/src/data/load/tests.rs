@@ -92,6 +92,17 @@ fn a_header_without_the_columns_names_what_is_missing() {
     assert_eq!(refusal(folder.path()).0, "no_images");
 }
 
+#[test]
+fn a_label_file_in_another_encoding_names_the_first_line_that_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    images(folder.path(), &["1.jpg", "2.jpg"]);
+    // As Latin-1 has it.
+    fs::write(folder.path().join("labels.csv"), b"file,label\n1.jpg,ok\n2.jpg,Ri\xdf\n").unwrap();
+    let (kind, message) = refusal(folder.path());
+    assert_eq!(kind, "not_utf8");
+    assert!(message.contains("labels.csv: line 3 is not UTF-8; save the file as UTF-8"), "{message}");
+}
+
 #[cfg(feature = "tables")]
 #[test]
 fn labels_may_be_parquet_with_the_same_columns_and_faults() {

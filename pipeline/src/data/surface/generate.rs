@@ -135,7 +135,8 @@ impl Run<'_> {
     /// Numbers of images made and kept, by all threads together.
     fn all(&self, threads: NonZeroUsize) -> Result<(u64, u64), GenerateError> {
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads.get()).map(|_| scope.spawn(|| self.work())).collect();
+            let workers: Vec<_> =
+                (0..threads.get().min(self.scenes.len())).map(|_| scope.spawn(|| self.work())).collect();
             let mut results = workers.into_iter().map(|worker| match worker.join() {
                 Ok(result) => result,
                 Err(panic) => std::panic::resume_unwind(panic),

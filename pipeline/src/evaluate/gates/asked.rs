@@ -3,7 +3,8 @@
 use self::Kind::{Amount, Loss, Share};
 use super::Bound::{AtLeast, AtMost};
 use super::measure::{
-    agreement, drop, figure, gap, parity, rate, recall_of, robustness, verdicts, worst_class, worst_slice,
+    agreement, balanced, drop, figure, gap, least_precision, least_recall, parity, rate, recall_of, robustness,
+    verdicts, worst_slice,
 };
 use super::{Bound, Found, Gates, ParityGate};
 use crate::evaluate::parity::Parity;
@@ -59,13 +60,9 @@ pub(super) fn asked(gates: &Gates) -> Vec<Asked<OfReport<'_>>> {
     add("min_accuracy", gates.min_accuracy, AtLeast, Share, |report| {
         rate(&report.metrics.accuracy, "right classes", NO_IMAGE)
     });
-    add("min_balanced_accuracy", gates.min_balanced_accuracy, AtLeast, Share, |report| {
-        figure(Some(report.metrics.balanced_accuracy), "mean recall", NO_IMAGE)
-    });
-    add("min_recall", gates.min_recall, AtLeast, Share, |report| worst_class(report, "recall", |class| &class.recall));
-    add("min_precision", gates.min_precision, AtLeast, Share, |report| {
-        worst_class(report, "precision", |class| &class.precision)
-    });
+    add("min_balanced_accuracy", gates.min_balanced_accuracy, AtLeast, Share, balanced);
+    add("min_recall", gates.min_recall, AtLeast, Share, least_recall);
+    add("min_precision", gates.min_precision, AtLeast, Share, least_precision);
     add("max_escape_rate", gates.max_escape_rate, AtMost, Share, |report| {
         rate(&verdicts(report)?.escape, "defective parts called good", "no part is defective")
     });

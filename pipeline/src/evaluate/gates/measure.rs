@@ -8,6 +8,13 @@ use crate::evaluate::rate::Rate;
 use crate::evaluate::report::{Report, Robustness};
 use crate::evaluate::slices::{ColumnSlices, Slice};
 
+/// What a class without a recall lacks, and what to do.
+const NOT_SHOWN: [&str; 2] =
+    ["no image shows", "judge images of every class, or ask for single classes by min_recall_of"];
+
+/// What a class without a precision lacks, and what to do.
+const NEVER_TAKEN: [&str; 2] = ["no image was taken for", "judge images of it, or train until the model finds it"];
+
 /// A figure that may not have been measured.
 pub(super) fn figure(value: Option<f64>, what: &str, missing: &str) -> Found {
     let value = value.ok_or_else(|| missing.to_owned())?;
@@ -28,8 +35,15 @@ pub(super) fn agreement(report: &Report) -> Result<&Agreement, String> {
     report.agreement.as_ref().ok_or_else(|| "there is no parent; give the model it was made from".to_owned())
 }
 
+/// Mean recall of all classes.
+pub(super) fn balanced(report: &Report) -> Found {
+    all_have(report, |class| &class.recall, NOT_SHOWN)?;
+    figure(Some(report.metrics.balanced_accuracy), "mean recall", "there is no image")
+}
+
 pub(super) fn drop(report: &Report) -> Found {
     let drop = agreement(report)?.drop;
+    all_have(report, |class| &class.recall, NOT_SHOWN)?;
     let points = 100.0 * drop.drop;
     let what = format!("upper 95 % bound of the paired loss in balanced accuracy, which is {points:.2} points");
     Ok(Measure { value: drop.upper_95, what })
@@ -43,12 +57,31 @@ pub(super) fn recall_of(report: &Report, class: &str) -> Found {
     rate(&found.recall, &format!("recall of {class}"), &format!("no image shows {class}"))
 }
 
-/// The least figure of any class. A class of which there is no image, or which was never predicted, has none.
-pub(super) fn worst_class(report: &Report, what: &str, of: impl Fn(&ClassMetrics) -> &Rate) -> Found {
-    let classes = report.metrics.classes.iter().filter(|class| of(class).value.is_some());
+/// The recall of the class that is found least.
+pub(super) fn least_recall(report: &Report) -> Found {
+    least(report, "recall", |class| &class.recall, NOT_SHOWN)
+}
+
+/// The precision of the class for which other images are taken most.
+pub(super) fn least_precision(report: &Report) -> Found {
+    least(report, "precision", |class| &class.precision, NEVER_TAKEN)
+}
+
+/// The least figure of any class; there is none unless every class has one.
+fn least(report: &Report, what: &str, of: impl Fn(&ClassMetrics) -> &Rate, lacking: [&str; 2]) -> Found {
+    all_have(report, &of, lacking)?;
     let value = |class: &ClassMetrics| of(class).value.unwrap_or(f64::NAN);
-    let worst = classes.min_by(|a, b| value(a).total_cmp(&value(b))).ok_or("there is no image")?;
-    rate(of(worst), &format!("least {what} is that of {}", worst.class), "there is no image")
+    let worst = report.metrics.classes.iter().min_by(|a, b| value(a).total_cmp(&value(b)));
+    let worst = worst.ok_or("there is no class")?;
+    rate(of(worst), &format!("least {what} is that of {}", worst.class), lacking[0])
+}
+
+/// Refuses what is said of all classes where some have no figure: it would be that of the others.
+fn all_have(report: &Report, of: impl Fn(&ClassMetrics) -> &Rate, lacking: [&str; 2]) -> Result<(), String> {
+    let without = report.metrics.classes.iter().filter(|class| of(class).value.is_none());
+    let without: Vec<&str> = without.map(|class| class.class.as_str()).collect();
+    let [lack, advice] = lacking;
+    if without.is_empty() { Ok(()) } else { Err(format!("{lack} {}; {advice}", without.join(", "))) }
 }
 
 /// The balanced accuracy of a column's worst slice.

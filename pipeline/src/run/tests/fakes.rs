@@ -34,6 +34,9 @@ pub struct Fake {
 }
 
 impl Fake {
+    /// A file that says how its run went.
+    pub const LOG: &str = "log";
+
     pub fn new(name: &str, inputs: &[&str]) -> Self {
         let inputs = inputs.iter().map(|&input| input.to_owned()).collect();
         let work = Arc::new(|_: &Path, _: &Context<'_>| Ok(StageReport::default()));
@@ -74,6 +77,10 @@ impl Stage for Fake {
 
     fn sources(&self) -> Vec<PathBuf> {
         self.sources.clone()
+    }
+
+    fn is_log(&self, file: &str) -> bool {
+        file == Self::LOG
     }
 
     fn run(

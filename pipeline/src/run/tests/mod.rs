@@ -187,6 +187,42 @@ fn plans_share_results_and_pruning_keeps_what_either_uses() {
 }
 
 #[test]
+fn cleaning_leaves_what_is_nobodys_result() {
+    let bench = Bench::new();
+    bench.run(chain(1));
+    let results = bench.work().join("results");
+    fs::create_dir_all(results.join("thesis")).unwrap();
+    fs::write(results.join("thesis/data.csv"), "years of work").unwrap();
+    fs::write(results.join(".DS_Store"), "a desktop's").unwrap();
+    fs::write(bench.work().join("running/notes-of-a-day"), "mine").unwrap();
+    // A file that is called like a result is in the way of one, and goes.
+    fs::write(results.join("train-0000000000000000"), "").unwrap();
+    let plan = bench.plan(chain(1));
+    assert_eq!(prune_results(&[&plan], &bench.work()).unwrap().removed, ["train-0000000000000000"]);
+    assert!(results.join("thesis/data.csv").is_file() && results.join(".DS_Store").is_file());
+    bench.log.take();
+    bench.run(chain(1));
+    assert!(bench.log.take().is_empty());
+}
+
+#[test]
+fn a_result_that_differs_in_its_log_alone_is_the_same() {
+    let bench = Bench::new();
+    static HOUR: AtomicUsize = AtomicUsize::new(0);
+    let stages = || {
+        let train = Fake::new("train", &[]).doing(|out, _| {
+            fs::write(out.join(Fake::LOG), HOUR.fetch_add(1, Ordering::Relaxed).to_string()).unwrap();
+            Ok(StageReport::default())
+        });
+        [train, Fake::new("last", &["train"])]
+    };
+    bench.run(stages());
+    bench.log.take();
+    bench.run_with(stages(), &Options { force: vec!["train".to_owned()], from: Vec::new() });
+    assert_eq!(bench.log.take(), ["train"]);
+}
+
+#[test]
 fn two_runs_do_not_share_a_work_folder() {
     let bench = Bench::new();
     let held = super::store::Store::open(&bench.work()).unwrap();

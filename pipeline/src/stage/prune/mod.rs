@@ -11,17 +11,18 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use takt_graph::clean;
+use takt_graph::{Model, channels, clean};
 
 use super::error::StageError;
 use super::evaluate::balanced_accuracy;
-use super::fit::{ask, begin_from};
-use super::shop::{MODEL, Shop, folder, report};
-use crate::prune::{Criterion, PruneStageError, Settings as Cut};
+use super::fit::{ask, begin_from, can_be_trained};
+use super::shop::{MODEL, Shop, claim, keep_input, report};
+use crate::prune::{Criterion, Importance, PruneStageError, Settings as Cut};
 use crate::train::{Distil, Settings, Sparsity};
 
 pub use round::Round;
 use round::{Cutter, Outcome, Task};
+pub(in crate::stage) use scale::LATENCIES;
 use scale::Scale;
 use search::Search;
 
@@ -83,8 +84,13 @@ pub const fn sparse_epochs() -> u32 {
 }
 
 impl Prune {
-    fn check(&self) -> Result<(), StageError> {
-        let mut faults = Vec::new();
+    /// What is wrong with its settings.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        let of_cut = self.cut.check().err().map(|error| format!("cut: {error}"));
+        let of_settings = self.settings.check().err().map(|error| error.to_string());
+        let of_distil = self.distil.check().err().map(|error| error.to_string());
+        let mut faults: Vec<String> = [of_cut, of_settings, of_distil].into_iter().flatten().collect();
         if let Some(Sparsity { strength }) = self.sparsity {
             if !(strength > 0.0 && strength.is_finite()) {
                 faults.push(format!("the strength of sparsity is {strength}, expected above 0, such as 0.01"));
@@ -96,7 +102,7 @@ impl Prune {
         if let Some(most) = self.max_drop.filter(|most| !(*most >= 0.0 && most.is_finite())) {
             faults.push(format!("max_drop is {most}, expected 0 or more points"));
         }
-        if faults.is_empty() { Ok(()) } else { Err(PruneStageError::Settings(faults.join("; ")).into()) }
+        faults
     }
 }
 
@@ -105,11 +111,17 @@ impl Prune {
 /// # Errors
 /// See [`StageError`]; cuts that are done are in `out/round-<n>` and `out/round-<n>-smaller-<m>`.
 pub fn prune(data: &Path, out: &Path, run: &Prune, shop: &Shop<'_>) -> Result<Pruned, StageError> {
-    run.check()?;
-    folder(out)?;
+    let faults = run.faults();
+    if !faults.is_empty() {
+        return Err(PruneStageError::Settings(faults.join("; ")).into());
+    }
+    keep_input(&run.model, out)?;
     let (mut model, card, data) = begin_from(&run.model, data, shop)?;
     clean::clean(&mut model)?;
     let ready = shop.ready(data, &card.preprocess)?;
+    can_be_trained(&ready, &run.settings)?;
+    can_be_judged(&model, run)?;
+    let _held = claim(out)?;
     let mut scale = Scale::new(&model, run, out, shop)?;
     let answers = ask(&run.model, &run.distil, &ready, &card, &run.settings, out, shop)?;
     let before = balanced_accuracy(&model, &ready, shop)?;
@@ -144,6 +156,14 @@ pub fn prune(data: &Path, out: &Path, run: &Prune, shop: &Shop<'_>) -> Result<Pr
     model.save(out.join(MODEL))?;
     report(out, &done)?;
     Ok(done)
+}
+
+/// Refuses a criterion for which the model has not what it needs, before its answers are asked for.
+fn can_be_judged(model: &Model, run: &Prune) -> Result<(), StageError> {
+    if run.criterion != Criterion::Taylor {
+        Importance::of(model, &channels::groups(model)?, run.criterion, None)?;
+    }
+    Ok(())
 }
 
 fn early(done: &Pruned, max_drop: Option<f64>) -> Option<String> {

@@ -137,7 +137,8 @@ impl Cutter<'_> {
         // Shuffled: data sets list one class after another.
         let mut some = epoch_order(&ready.split(Split::Train)?, settings.seed, 0);
         some.truncate(settings.batch.get() * REESTIMATE_BATCHES);
-        reestimate(&mut smaller, &ready.images, &some, settings.batch, shop.threads, shop.progress)?;
+        reestimate(&mut smaller, &ready.images, &some, settings.batch, shop.threads, shop.progress, shop.stop)?
+            .ok_or(StageError::Interrupted)?;
         let rest = serde_json::to_string(&self.run.distil).unwrap_or_default();
         let key = format!("{} {rest}", key(&smaller, settings, None, ready)?);
         let course = Course { settings, teacher: Some(self.answers), sparsity: None, key: &key, out: task.place };

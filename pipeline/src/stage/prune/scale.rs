@@ -8,12 +8,12 @@ use takt_graph::channels::{self, Groups};
 
 use super::Prune;
 use crate::latency::Latencies;
-use crate::prune::{Bounds, Budget, Measure, Settings as Cut, name};
+use crate::prune::{Bounds, Budget, Measure, Settings as Cut, identity, in_single_precision};
 use crate::stage::error::StageError;
 use crate::stage::shop::Shop;
 
 /// Measured times, in the folder of results unless said otherwise.
-const LATENCIES: &str = "latency.json";
+pub(in crate::stage) const LATENCIES: &str = "latency.json";
 
 /// The measure by which one run prunes.
 pub(super) struct Scale {
@@ -23,13 +23,16 @@ pub(super) struct Scale {
     pub(super) whole: f64,
     /// Share of that which may stay.
     pub(super) share: f64,
-    /// Channels that its groups had, by their names.
-    channels: BTreeMap<String, usize>,
+    channels: Channels,
 }
+
+/// Channels that each group had, by what it is told by.
+type Channels = BTreeMap<Vec<(String, usize)>, usize>;
 
 impl Scale {
     /// Of the model as it is given. A target that is out of reach is told here, before anything is trained.
     pub(super) fn new(model: &Model, run: &Prune, out: &Path, shop: &Shop<'_>) -> Result<Self, StageError> {
+        in_single_precision(model)?;
         let latencies = match run.cut.measure {
             Measure::Macs | Measure::Parameters => None,
             Measure::Latency => {
@@ -38,8 +41,7 @@ impl Scale {
             }
         };
         let groups = channels::groups(model)?;
-        let channels = groups.groups.iter().map(|group| (name(group).to_owned(), group.units.len())).collect();
-        let mut scale = Self { cut: run.cut, latencies, whole: 0.0, share: 1.0, channels };
+        let mut scale = Self { cut: run.cut, latencies, whole: 0.0, share: 1.0, channels: channels_of(&groups) };
         let budget = scale.budget(model, &groups, shop)?;
         scale.whole = budget.whole();
         scale.share = Bounds::of(&groups, &budget, &run.cut)?.target / scale.whole.max(f64::MIN_POSITIVE);
@@ -60,7 +62,30 @@ impl Scale {
 
     /// Where a cut of it to a share of the model as it was given ends. What groups keep at least is counted from there too.
     pub(super) fn bounds(&self, groups: &Groups, share: f64) -> Bounds {
-        let had = |group: &channels::Group| self.channels.get(name(group)).copied().unwrap_or(group.units.len());
+        let had = |group: &channels::Group| self.channels.get(&identity(group)).copied().unwrap_or(group.units.len());
         Bounds::new(self.whole * share, groups.groups.iter().map(had).collect(), &self.cut)
+    }
+}
+
+fn channels_of(groups: &Groups) -> Channels {
+    groups.groups.iter().map(|group| (identity(group), group.units.len())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use takt_graph::channels::Selection;
+
+    use super::*;
+    use crate::testing::gated;
+
+    #[test]
+    fn groups_that_begin_with_one_weight_have_floors_of_their_own_after_a_cut_too() {
+        let mut model = gated();
+        let groups = channels::groups(&model).unwrap();
+        let channels = channels_of(&groups);
+        let scale = Scale { cut: Cut::default(), latencies: None, whole: 1.0, share: 1.0, channels };
+        assert_eq!(scale.bounds(&groups, 0.5).had, [2, 8]);
+        channels::prune(&mut model, &groups, &Selection::new().drop_units(1, [0, 3, 5])).unwrap();
+        assert_eq!(scale.bounds(&channels::groups(&model).unwrap(), 0.5).had, [2, 8]);
     }
 }

@@ -13,7 +13,7 @@ use crate::testing::{SIDE, require_onnxruntime, stripes};
 /// A network that is quicker to train than it is good.
 fn quickly_trained(data: &Path, out: &Path) -> PathBuf {
     let start = Start::Architecture { name: Architecture::Resnet20, width: 0.25, size: SIDE };
-    train(data, out, &Train { start, settings: settings(1), teacher: None }, &shop()).unwrap();
+    train(data, out, &Train { start, settings: settings(1), teacher: None, new_head: false }, &shop()).unwrap();
     out.join(MODEL)
 }
 
@@ -73,6 +73,7 @@ fn a_student_that_was_pruned_learns_from_its_ancestors_features_by_what_its_file
         start: Start::Model(model.to_owned()),
         settings: settings(1),
         teacher: Some((big.clone(), distil.clone())),
+        new_head: false,
     };
     train(&data, &out("student"), &student(&small), &shop()).unwrap();
     let again = prune(&data, &out("again"), &Prune { distil: distil.clone(), ..run }, &shop()).unwrap();

@@ -14,6 +14,9 @@ use super::error::TrainError;
 /// Name of the lines of JSON, one per epoch.
 pub const METRICS: &str = "metrics.jsonl";
 
+/// Name of TensorBoard's file.
+pub use tensorboard::FILE as EVENTS;
+
 /// The files of a run under way.
 #[derive(Debug)]
 pub(super) struct Log {

@@ -9,7 +9,7 @@ use prost::Message;
 use super::record::EpochRecord;
 
 /// One file, whose name begins as TensorBoard wants it.
-pub(super) const FILE: &str = "events.out.tfevents.0.takt";
+pub const FILE: &str = "events.out.tfevents.0.takt";
 
 /// What the first event of a file says.
 const VERSION: &str = "brain.Event:2";

@@ -1,6 +1,6 @@
 """What `takt operator run` costs with many ModelRollouts in steady state. Run by hand:
 
-    python benches/operator.py TAKT KUBECONFIG [--count 1000] [--seconds 60]
+    python benches/many_rollouts.py TAKT KUBECONFIG [--count 1000] [--seconds 60]
 
 TAKT is the program with the feature `operator`, KUBECONFIG one of a control plane with the definitions of `takt operator crds`
 that may be written to, as `k8s/tests/control-plane start DIR` makes it (DIR/kubeconfig). Two steady states: rollouts that wait for pods

@@ -2,7 +2,7 @@
 //! change with its version.
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     pub const fn new(seed: u64) -> Self {
