@@ -37,6 +37,12 @@ pub enum PredictError {
     /// The model is no classifier.
     #[error("the model's first output: found {0}, expected [batch, classes], a row of logits per image")]
     NoClasses(String),
+    /// Images come one by one, or as many as there are.
+    #[error(
+        "the model takes {0} images at a time and no other number; export it with a free batch size (PyTorch: dynamic_axes or \
+         dynamic_shapes)"
+    )]
+    FixedBatch(NonZeroUsize),
     /// It was told to stop.
     #[error("interrupted")]
     Interrupted,
@@ -46,7 +52,7 @@ pub enum PredictError {
 pub struct Runner {
     by: By,
     classes: usize,
-    /// Images that it takes at a time, where it takes no other number.
+    /// One, where it takes no other number of images at a time.
     batch: Option<NonZeroUsize>,
 }
 
@@ -87,6 +93,9 @@ impl Runner {
         };
         let fixed = session.signature().inputs.first().and_then(|input| input.shape.first().copied());
         let batch = fixed.and_then(|fixed| usize::try_from(fixed).ok()).and_then(NonZeroUsize::new);
+        if let Some(several) = batch.filter(|batch| batch.get() > 1) {
+            return Err(PredictError::FixedBatch(several));
+        }
         Ok(Self { by: By::Session(Mutex::new(session)), classes, batch })
     }
 
@@ -105,7 +114,7 @@ impl Runner {
         }
     }
 
-    /// Images that it must be given at a time; `None` where any number will do.
+    /// One, where it must be given images one by one; `None` where any number will do.
     #[must_use]
     pub const fn batch(&self) -> Option<NonZeroUsize> {
         self.batch

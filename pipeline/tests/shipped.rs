@@ -4,12 +4,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use takt_artifact::golden::Golden;
 use takt_artifact::{Manifest, VersionDir};
 use takt_pipeline::data::surface::{Label, Plan, Scene, Split, render};
-use takt_pipeline::recipe::{Recipe, Spec};
+use takt_pipeline::recipe::{Machine, Recipe, Spec};
 
 /// What a checkout may spend on it.
 const MOST_BYTES: u64 = 4_000_000;
@@ -77,6 +78,23 @@ fn it_was_made_by_the_shipped_recipe_and_holds_what_its_gates_demand() {
     assert!(figure("drop_upper_95") <= gates.max_drop.unwrap());
     assert!(figure("times_faster") >= gates.min_speedup.unwrap());
     assert!(figure("times_smaller") >= gates.min_size_ratio.unwrap());
+}
+
+#[test]
+fn every_shipped_recipe_is_a_plan() {
+    let machine = Machine { threads: NonZeroUsize::MIN, cache_bytes: 0, weigh: None };
+    let folder = fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap().map(|entry| entry.unwrap().path());
+    let recipes =
+        folder.filter(|path| path.extension().is_some_and(|end| end == "toml") && !path.ends_with("Cargo.toml"));
+    let names: BTreeSet<String> = recipes
+        .map(|path| {
+            let recipe = Recipe::read(&path).unwrap_or_else(|error| panic!("{error}"));
+            recipe.plan(machine).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(path.file_stem().unwrap().to_str(), Some(recipe.name.as_str()));
+            recipe.name
+        })
+        .collect();
+    assert_eq!(names, ["mobilenet-v2", "resnet50", "surface-defects"].map(str::to_owned).into());
 }
 
 #[test]

@@ -204,6 +204,13 @@ fn a_model_of_one_image_at_a_time_can_be_trained_judged_and_packaged() {
     let page = bench.0.path().join("pages/of/today.html");
     let report = evaluate(&bench.data(), &judged, None, Some(&page), &shop()).unwrap();
     assert!(report.agreement.is_some() && page.is_file());
+    let four = |shape: &[usize]| one(&[&[4], shape].concat());
+    let mut model = network(1);
+    model.graph_mut().input = vec![four(&[3, SIDE, SIDE]).declare("image")];
+    model.graph_mut().output = vec![four(&[3]).declare("logits")];
+    let by_four = Evaluate { parent: Some(bench.file(&model)), ..judged.clone() };
+    let error = evaluate(&bench.data(), &by_four, None, None, &shop()).unwrap_err().to_string();
+    assert!(error.contains("takes 4 images at a time") && error.contains("dynamic_axes"), "{error}");
     let nothing = Evaluate { artefacts: Some(bench.data()), ..judged };
     let error = evaluate(&bench.data(), &nothing, None, None, &shop()).unwrap_err().to_string();
     assert!(error.contains("without any, expected files model.<target>.onnx"), "{error}");
