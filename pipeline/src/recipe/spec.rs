@@ -250,12 +250,8 @@ impl Spec {
     /// Raised when stages of its kind come to give other results from the same settings.
     pub(super) const fn revision(&self) -> u32 {
         match self {
-            Self::Generate(_)
-            | Self::Validate(_)
-            | Self::Train(_)
-            | Self::Prune(_)
-            | Self::Evaluate(_)
-            | Self::Package(_) => 1,
+            Self::Generate(_) | Self::Validate(_) | Self::Prune(_) | Self::Evaluate(_) | Self::Package(_) => 1,
+            Self::Train(_) => 2,
             Self::Quantise(_) => 3,
         }
     }
