@@ -13,11 +13,11 @@ use crate::client::{self, Classifier, Failure, Origin, Prediction, Question, Ran
 
 /// Ask a server about images.
 #[derive(Debug, Args)]
-#[command(disable_version_flag = true)]
+#[command(disable_version_flag = true, override_usage = "takt infer <MODEL> --image <FILE>... [OPTIONS]")]
 pub struct InferArgs {
     /// The model to ask
     model: String,
-    /// Image to classify: JPEG, PNG or BMP; may be repeated
+    /// Images to classify: JPEG, PNG or BMP; everything up to the next flag
     #[arg(long = "image", value_name = "FILE", required = true, num_args = 1..)]
     images: Vec<PathBuf>,
     #[command(flatten)]
