@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! use takt_graph::Model;
-//! use takt_pipeline::quantise::{Batch, Options, Target, quantise};
+//! use takt_pipeline::quantise::{Batch, Options, Target, quantise, unwatched};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let model = Model::load("classifier.onnx")?;
 //! let images = std::iter::repeat_n(Batch { shape: [1, 3, 64, 64], data: vec![0.0; 3 * 64 * 64] }, 8);
