@@ -9,6 +9,7 @@ use takt_graph::channels::{Group, Groups, Role};
 
 use super::error::PruneStageError;
 use super::taylor::Taylor;
+use crate::quantise::integers;
 
 /// By what a channel is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -97,8 +98,7 @@ impl Importance {
 
 /// Refuses a model of integers, of whose weights none can be dropped.
 pub(crate) fn in_single_precision(model: &Model) -> Result<(), PruneStageError> {
-    let integers = model.graph().node.iter().find(|node| node.op_type().contains("QuantizeLinear"));
-    integers.map_or(Ok(()), |node| Err(PruneStageError::Quantised { node: node.label() }))
+    integers(model).map_or(Ok(()), |node| Err(PruneStageError::Quantised { node: node.label() }))
 }
 
 fn normalised(scores: Vec<f64>) -> Vec<f64> {

@@ -44,6 +44,7 @@ pub use draft::{Draft, Trainable};
 pub use error::QuantiseError;
 pub use grid::Grid;
 pub use observe::{Calibration, Histogram, Range};
+pub(crate) use prepare::integers;
 pub use report::{Accuracy, Agreement, Fusion, LayerReport, QuantiseReport, TensorReport};
 use serde::{Deserialize, Serialize};
 use takt_graph::Model;

@@ -10,12 +10,17 @@ use takt_graph::shape::Facts;
 
 use super::QuantiseError;
 
+/// The first node by which a model says that it is quantised; `None` in single precision.
+pub(crate) fn integers(model: &Model) -> Option<&NodeProto> {
+    model.graph().node.iter().find(|node| node.op_type().contains("QuantizeLinear"))
+}
+
 /// Folds BatchNormalization and writes means over the image as pooling, for which runtimes have integer kernels.
 pub(super) fn prepare(model: &mut Model) -> Result<(), QuantiseError> {
-    let graph = model.graph();
-    if let Some(node) = graph.node.iter().find(|node| node.op_type().contains("QuantizeLinear")) {
+    if let Some(node) = integers(model) {
         return Err(QuantiseError::Already { node: node.label() });
     }
+    let graph = model.graph();
     let index = graph.index();
     let inputs = graph.input.iter().map(|input| input.name().to_owned());
     let required: Vec<_> = inputs.filter(|name| index.initializer(name).is_none()).collect();

@@ -170,11 +170,11 @@ fn begin_anew(path: &Path, data: &Path, seed: u64, shop: &Shop<'_>) -> Result<(M
     clean::free_batch(&mut model);
     let data = shop.data(data, None)?;
     head::replace(&mut model, data.classes.len(), seed)?;
-    let of_input = Card::of_input(&model, data.classes.clone());
-    // The old decision names old classes.
+    let labels = data.classes.clone();
     let card = match card {
-        Some(card) => Card { labels: data.classes.clone(), decision: None, ..card },
-        None => of_input?,
+        // The old decision names old classes.
+        Some(card) => Card { labels, decision: None, ..card },
+        None => Card::of_input(&model, labels)?,
     };
     Ok((model, card, data))
 }
